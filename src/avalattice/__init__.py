@@ -1,0 +1,3 @@
+"""Activation avalanches in language models."""
+
+__version__ = "0.1.0"

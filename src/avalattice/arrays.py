@@ -1,0 +1,186 @@
+"""Named array types, and the one NPZ reader and writer.
+
+Axes, in this order everywhere: C condition, N sequence (window), L layer, T token, F unit.
+
+An NPZ file written here is an ordinary ``numpy.load`` archive whose bytes depend on nothing but
+its arrays: members are stored uncompressed (so that they can be memory-mapped, and so that no zlib
+version enters the digest) with one fixed timestamp. Arrays that do not fit in memory are written
+from blocks.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float, Int32, Integer, UInt8, UInt16
+from numpy.lib import format as npy
+
+from avalattice.errors import ArrayError
+
+CountStack: TypeAlias = UInt16[np.ndarray, "C N L T"]
+OccupancyStack: TypeAlias = UInt8[np.ndarray, "C N L T"]
+Windows: TypeAlias = Int32[np.ndarray, "N T"]
+AnyCounts: TypeAlias = Integer[np.ndarray, "*stack L T"] | Bool[np.ndarray, "*stack L T"]
+UnitStats: TypeAlias = Float[np.ndarray, "L F"]
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_LOCAL_HEADER_BYTES = 30
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """What a member of an NPZ file must look like."""
+
+    dtype: str
+    """NumPy dtype name."""
+    axes: str
+    """Axis names, separated by blanks; their number is the rank. Equal names have equal length."""
+
+
+@dataclass(frozen=True)
+class BlockArray:
+    """An array that is written block by block along its leading axes, in C order."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    blocks: Callable[[], Iterable[np.ndarray]]
+    """Gives the blocks anew at each call; laid end to end in C order they are the array."""
+
+
+def _write_member(archive: zipfile.ZipFile, name: str, array: np.ndarray | BlockArray) -> None:
+    info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+    info.create_system = 3  # Unix, whatever wrote it: the byte is part of the file
+    info.external_attr = 0o644 << 16
+    blocks = array.blocks() if isinstance(array, BlockArray) else (array,)
+    header = {
+        "descr": npy.dtype_to_descr(array.dtype),
+        "fortran_order": False,
+        "shape": array.shape,
+    }
+    written = 0
+    with archive.open(info, "w", force_zip64=True) as member:
+        npy.write_array_header_1_0(member, header)
+        for block in blocks:
+            written += block.size
+            member.write(np.ascontiguousarray(block, dtype=array.dtype).data.cast("B"))
+    expected = math.prod(array.shape)
+    if written != expected:
+        raise ArrayError(
+            f"{name}: blocks hold {written} values, shape {array.shape} needs {expected}"
+        )
+
+
+def write_npz(file: IO[bytes] | Path, arrays: Mapping[str, np.ndarray | BlockArray]) -> None:
+    """Write arrays as an NPZ file whose bytes depend on nothing but the arrays.
+
+    Raises:
+        ArrayError: the blocks of a :class:`BlockArray` do not fill its shape.
+    """
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            _write_member(archive, name, array)
+
+
+def _member_offset(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where a stored member's bytes begin: the local header's own name and extra lengths decide."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        header = file.read(_LOCAL_HEADER_BYTES)
+    name_bytes = int.from_bytes(header[26:28], "little")
+    extra_bytes = int.from_bytes(header[28:30], "little")
+    return info.header_offset + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes
+
+
+def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = npy.read_magic(member)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, fortran, dtype = read(member)
+    return shape, fortran, dtype
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, lazy: bool) -> Any:
+    with archive.open(info) as member:
+        shape, fortran, dtype = _read_header(member)
+        if dtype.hasobject:
+            raise ArrayError(
+                f"{path}: {info.filename} holds pickled objects, which are never loaded"
+            )
+        data_start = member.tell()
+        if not lazy or info.compress_type != zipfile.ZIP_STORED or math.prod(shape) == 0:
+            flat = np.frombuffer(member.read(), dtype=dtype)
+            return flat.reshape(shape, order="F" if fortran else "C")
+    return np.memmap(
+        path,
+        dtype=dtype,
+        mode="r",
+        offset=_member_offset(path, info) + data_start,
+        shape=shape,
+        order="F" if fortran else "C",
+    )
+
+
+def read_npz(
+    path: Path, expected: Mapping[str, ArraySpec], *, lazy: bool = False
+) -> dict[str, np.ndarray]:
+    """Read the arrays of an NPZ file and check them against their specifications.
+
+    Args:
+        path: the file.
+        expected: the members to read; others are left alone.
+        lazy: memory-map members that are stored uncompressed instead of reading them. A mapped
+            member is not checked against the archive's checksum: hash the file first.
+
+    Raises:
+        ArrayError: the file is not an NPZ archive, or a member is missing, holds pickles, or has
+            another dtype, rank or axis length than expected; the message names file, key, expected
+            and found.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            missing = [name for name in expected if name not in members]
+            if missing:
+                raise ArrayError(
+                    f"{path}: missing key {missing[0]!r}; the file holds {sorted(members)}"
+                )
+            arrays = {name: _read_member(path, archive, members[name], lazy) for name in expected}
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        raise ArrayError(f"{path}: not a readable NPZ file ({error})") from error
+    check_arrays(arrays, expected, where=str(path))
+    return arrays
+
+
+def check_arrays(
+    arrays: Mapping[str, np.ndarray], expected: Mapping[str, ArraySpec], *, where: str
+) -> None:
+    """Check dtype, rank and the agreement of equally named axes.
+
+    Raises:
+        ArrayError: naming ``where``, the key, the expected and the found form.
+    """
+    lengths: dict[str, tuple[int, str]] = {}
+    for name, spec in expected.items():
+        array, axes = arrays[name], spec.axes.split()
+        if array.dtype != np.dtype(spec.dtype) or array.ndim != len(axes):
+            raise ArrayError(
+                f"{where}: {name} must be {spec.dtype} [{', '.join(axes)}], "
+                f"found {array.dtype} of shape {array.shape}"
+            )
+        for axis, length in zip(axes, array.shape, strict=True):
+            known, first = lengths.setdefault(axis, (length, name))
+            if known != length:
+                raise ArrayError(
+                    f"{where}: axis {axis} has length {length} in {name} but {known} in {first}"
+                )
+
+
+def row_blocks(array: np.ndarray, rows: int = 8) -> Iterator[np.ndarray]:
+    """The array in blocks of ``rows`` along its first axis."""
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]

@@ -1,0 +1,1 @@
+"""Rasters on the token × layer lattice and what is measured on them."""

@@ -1,0 +1,1 @@
+"""Models, the sites where they are read and scaled, and forward passes."""

@@ -1,0 +1,1 @@
+"""Stages: read inputs, call the science, write outputs."""

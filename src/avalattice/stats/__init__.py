@@ -1,0 +1,1 @@
+"""Intervals and the choice of g*."""
