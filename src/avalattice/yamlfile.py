@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import yaml
@@ -158,3 +159,18 @@ def resolve_references(value: Any, path: KeyPath, document: Document) -> Any:
     if isinstance(found, dict):
         raise ConfigError(f"{document.where(path)}: {dotted(path)}: {value} names a whole section")
     return found
+
+
+def dump(values: dict[str, Any]) -> str:
+    """Plain values as YAML, decimals as numbers, in the order given."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        if isinstance(value, Decimal):
+            return float(value)
+        return str(value) if isinstance(value, str) else value
+
+    return yaml.safe_dump(plain(values), sort_keys=False, allow_unicode=True)
