@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from avalattice import __version__, canon
-from avalattice.canon import Command, ModelRole, StageTag
+from avalattice.canon import OUTPUT, Command, ModelRole, RunSubdir, StageTag
 from avalattice.errors import (
     AvalatticeError,
     ConfigError,
@@ -156,7 +156,7 @@ def _table(title: str, *columns: str, rows: Sequence[tuple[str, ...]]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left", title_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
@@ -277,9 +277,8 @@ def _add_stage_command(command: str, summary: str) -> None:
     app.command(command, help=summary, rich_help_panel="Stages")(stage_command)
 
 
-def _add_stage_commands() -> None:
-    for stage in STAGES.values():
-        _add_stage_command(str(stage.command), stage.summary)
+for _entry in STAGES.values():
+    _add_stage_command(str(_entry.command), _entry.summary)
 
 
 # --------------------------------------------------------------------------- pipeline commands
@@ -317,8 +316,23 @@ def run(
             finished.append({"stage": str(stage.command), "run_id": run_id, "path": folder})
             if not json_:
                 typer.echo(f"{run_id} {state}: {folder}")
+        if not json_ and not dry_run:
+            typer.echo(_words(pipeline))
     if json_ and not dry_run:
         _emit(finished, as_json=True, text="")
+
+
+def _words(pipeline: Pipeline) -> str:
+    """What was found, as far as the pipeline has come, in words."""
+    from avalattice.export.documents import GStarDocument, read_document
+
+    state, run_id = pipeline.status(STAGES[StageTag.S02B])
+    if state != "complete" or run_id is None:
+        return "g* is not chosen yet"
+    reader = pipeline.session.store.open(run_id)
+    path = reader.path(f"{RunSubdir.RESULTS}/{OUTPUT.GSTAR_JSON_BASENAME}")
+    document = read_document(path, GStarDocument)
+    return "\n".join(["", *(choice.words() for choice in document.choices)])
 
 
 def _run_if_missing(pipeline: Pipeline, stage: Stage) -> tuple[str, str]:
@@ -600,7 +614,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     debug = "--debug" in words
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        _add_stage_commands()
         code = app(args=words, standalone_mode=False, prog_name=canon.PROJECT_ID)
     except (KeyboardInterrupt, typer.Abort):
         _say(f"\ninterrupted; nothing is lost. Go on with: {_resume_advice(words)}")

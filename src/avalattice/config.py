@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -51,8 +51,11 @@ def number_label(value: object) -> str:
 
 def _as_target(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return {"label": number_label(value), "value": float(value)}
-    if isinstance(value, Target | dict):
+        try:
+            return Target(label=number_label(value), value=float(value))
+        except OverflowError:
+            raise ValueError("a target is a finite number") from None
+    if isinstance(value, Target):
         return value
     raise ValueError("a target is a number, not quoted")
 
@@ -60,11 +63,13 @@ def _as_target(value: object) -> object:
 def _as_decimal(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Decimal(number_label(value))
-    return value
+    if isinstance(value, Decimal):
+        return value
+    raise ValueError("a gain is a number, not quoted")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Target(_Section):
@@ -139,7 +144,7 @@ class EventsSection(_Section):
     rate_profile: Literal["baseline", "uniform"] = "baseline"
     """Keep the depth profile of the base rates, or give every layer the same rate."""
     target_rates: list[TargetField] | None = Field(default=None, min_length=1)
-    """Events per unit and token."""
+    """Events per unit and token, below 1."""
     target_events_per_site: list[TargetField] | None = Field(default=None, min_length=1)
     """Events per lattice site: comparable across model widths."""
 
@@ -151,6 +156,16 @@ class EventsSection(_Section):
         if len(set(keys)) < len(keys) or len(set(values)) < len(values):
             raise ValueError(f"an entry is given twice in {[str(key) for key in keys]}")
         return items
+
+    @field_validator("target_rates")
+    @classmethod
+    def _below_one(cls, targets: list[Target] | None) -> list[Target] | None:
+        if any(target.value >= 1 for target in targets or []):
+            raise ValueError(
+                "a target rate is a fraction of all values, below 1 (target_events_per_site takes "
+                "events per lattice site)"
+            )
+        return targets
 
     @model_validator(mode="before")
     @classmethod
@@ -289,33 +304,39 @@ def _fields_at(path: KeyPath) -> list[str]:
 
 
 def _message(error: Mapping[str, Any], document: Document) -> str:
-    # pydantic's location may end in names of its own (the member of a union): keep what is written
     path: KeyPath = tuple(error["loc"])
-    if error["type"] == "extra_forbidden":
+    if len(path) > 1 and isinstance(path[-2], int):
+        path = path[:-1]  # the items of lists are scalars; a target's own fields are not written
+    kind = error["type"]
+    if kind == "extra_forbidden":
         valid = _fields_at(path[:-1])
         near = nearest(str(path[-1]), valid)
         return (
             f"{document.where(path)}: unknown key {dotted(path)}{near} "
             f"(allowed here: {', '.join(valid)})"
         )
-    if error["type"] == "missing":
+    if kind == "missing":
         return f"{document.where(path)}: required key {dotted(path)} is missing"
     reason = str(error["msg"]).removeprefix("Value error, ")
+    if kind == "model_type":
+        reason = "must be a mapping of settings"
     found = "" if isinstance(error["input"], dict) else f" (found {error['input']!r})"
+    if kind in ("enum", "literal_error"):
+        found += nearest(str(error["input"]), re.findall("'([^']*)'", error["ctx"]["expected"]))
     return f"{document.where(path)}: {dotted(path) or 'configuration'}: {reason}{found}"
 
 
 # ------------------------------------------------------------------------------------- loading
 
 
-def _with_overrides(values: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    merged = {key: dict(item) if isinstance(item, dict) else item for key, item in values.items()}
-    for name, value in overrides.items():
-        section, _, key = name.partition(".")
-        target = merged.setdefault(section, {})
-        if value is not None and isinstance(target, dict):
-            target[key] = value
-    return merged
+def _with_override(values: Any, path: Sequence[str], value: Any) -> Any:
+    """The values with another one at ``path``; what is no mapping stays, for the check to refuse."""
+    if not path:
+        return value
+    if not isinstance(values, dict):
+        return values
+    key, *below = path
+    return {**values, key: _with_override(values.get(key, {}), below, value)}
 
 
 def loads(
@@ -333,8 +354,11 @@ def loads(
     """
     document = parse(text, source)
     values = resolve_references(document.values, (), document)
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            values = _with_override(values, name.split("."), value)
     try:
-        return Config.model_validate(_with_overrides(values, overrides or {}))
+        return Config.model_validate(values)
     except ValidationError as error:
         lines = [_message(item, document) for item in error.errors(include_url=False)]
         raise ConfigError("\n".join(lines)) from None
@@ -359,13 +383,20 @@ def dumps(config: Config) -> str:
 
 
 _NUMERIC_KEYS = ("grid", "target_rates", "target_events_per_site")
+_NOT_PLAIN_IN_YAML = re.compile(
+    "[^\t\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
 
 
 def _yaml(values: Mapping[str, Any]) -> str:
     """YAML in which gains and targets stand unquoted, with the text they were given."""
 
     def scalar(value: Any, key: str) -> str:
-        return str(value) if key in _NUMERIC_KEYS else json.dumps(value, ensure_ascii=False)
+        if key in _NUMERIC_KEYS:
+            return str(value)
+        # JSON is YAML but for the characters that YAML wants escaped or folds as line ends
+        text = json.dumps(value, ensure_ascii=False)
+        return _NOT_PLAIN_IN_YAML.sub(lambda match: f"\\U{ord(match[0]):08x}", text)
 
     def block(node: Mapping[str, Any], indent: str) -> Iterable[str]:
         for key, value in node.items():

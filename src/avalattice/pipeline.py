@@ -104,22 +104,22 @@ class Pipeline:
         if chosen is not None:
             return store.open(chosen)
         expected = self.resolve(stage)
-        remedy = f"run it with `{self.command_line(stage)}`"
         status = store.status(expected.run_id)
-        if status != "complete":
+        if status in ("absent", "incomplete"):
             resume = " --allow-resume" if status == "incomplete" else ""
             raise DependencyError(
                 f"{needed_by.command} needs {stage.command}, whose run {expected.run_id} is "
                 f"{status} in {store.root}: run it with `{self.command_line(stage)}{resume}`"
             )
+        remedy = f"`avalattice rm {expected.run_id}`, then `{self.command_line(stage)}`"
         try:
             reader = store.open(expected.run_id)
         except VerificationError as error:
-            raise DependencyError(f"{error}; remove the run and {remedy}") from error
+            raise DependencyError(f"{error}. Make it afresh: {remedy}") from error
         if reader.record.config_hash != expected.config_hash:
             raise DependencyError(
                 f"{reader.folder}: config_hash should be {expected.config_hash}, found "
-                f"{reader.record.config_hash}; remove the run and {remedy}"
+                f"{reader.record.config_hash}. Make it afresh: {remedy}"
             )
         return reader
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from avalattice.canon import CONST, OUTPUT, RunSubdir, StageTag
 from avalattice.errors import AvalatticeError
-from avalattice.export.documents import GStarDocument, parse_document
+from avalattice.export.documents import GStarDocument, read_document
 from avalattice.pipeline import Pipeline
 from avalattice.stages.session import Session
 from avalattice.stagetable import STAGES, Stage
@@ -101,10 +101,9 @@ def _raster_gains(pipeline: Pipeline) -> int:
     if state != "complete" or run_id is None:
         return most
     try:
-        content = pipeline.session.store.open(run_id).json(
-            f"{RunSubdir.RESULTS}/{OUTPUT.GSTAR_JSON_BASENAME}"
-        )
-        choices = parse_document(GStarDocument, content, run_id).choices
+        reader = pipeline.session.store.open(run_id)
+        path = reader.path(f"{RunSubdir.RESULTS}/{OUTPUT.GSTAR_JSON_BASENAME}")
+        choices = read_document(path, GStarDocument).choices
     except AvalatticeError:
         return most
     return len({choice.gain for choice in choices if choice.gain} | {CONST.GAIN_BASELINE})

@@ -10,7 +10,7 @@ from avalattice.arrays import read_npz
 from avalattice.canon import OUTPUT
 from avalattice.config import load
 from avalattice.export import schemas
-from avalattice.export.documents import GStarDocument, RateTargetsDocument, check_document
+from avalattice.export.documents import GStarDocument, RateTargetsDocument, read_document
 from avalattice.export.tabular import check_table
 from avalattice.lattice.rasters import load_rasters
 from avalattice.stages.context import CALIBRATION_SPEC
@@ -26,8 +26,8 @@ _check_table = partial(check_table, schemas=schemas.ALL)
 ARTIFACT_SCHEMAS: Mapping[str, SchemaCheck] = {
     OUTPUT.CONFIG_RESOLVED_YAML: load,
     OUTPUT.CALIBRATION_STATS_NPZ_BASENAME: _check_calibration,
-    OUTPUT.RATE_TARGETS_JSON_BASENAME: partial(check_document, kind=RateTargetsDocument),
-    OUTPUT.GSTAR_JSON_BASENAME: partial(check_document, kind=GStarDocument),
+    OUTPUT.RATE_TARGETS_JSON_BASENAME: partial(read_document, kind=RateTargetsDocument),
+    OUTPUT.GSTAR_JSON_BASENAME: partial(read_document, kind=GStarDocument),
     OUTPUT.METRICS_PARQUET_BASENAME: _check_table,
     OUTPUT.METRICS_WINDOWS_PARQUET_BASENAME: _check_table,
     OUTPUT.THRESHOLDS_PARQUET_BASENAME: _check_table,

@@ -20,6 +20,7 @@ from avalattice.errors import ConfigError
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 _NEAREST_CUTOFF = 0.5
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 
 
 def dotted(path: KeyPath) -> str:
@@ -47,6 +48,10 @@ class NumberText(float):
         number.text = text
         return number
 
+    def __repr__(self) -> str:
+        """The text, so that messages show what was written."""
+        return self.text
+
 
 class _Loader(yaml.SafeLoader):
     """Safe YAML with the number and boolean words of YAML 1.2."""
@@ -56,9 +61,9 @@ class _Loader(yaml.SafeLoader):
 
 for _tag, _pattern, _first in (
     ("tag:yaml.org,2002:bool", r"true|false|True|False|TRUE|FALSE", "tTfF"),
-    ("tag:yaml.org,2002:int", r"[-+]?[0-9]+", "-+0123456789"),
+    (_INT, r"[-+]?[0-9]+", "-+0123456789"),
     (
-        "tag:yaml.org,2002:float",
+        _FLOAT,
         r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?",
         "-+0123456789.",
     ),
@@ -94,13 +99,17 @@ def _construct(node: yaml.Node, path: KeyPath, source: str, lines: dict[KeyPath,
         return [
             _construct(item, (*path, index), source, lines) for index, item in enumerate(node.value)
         ]
-    if node.tag == "tag:yaml.org,2002:float":
-        return NumberText(node.value)
     loader = _Loader("")
     try:
-        return loader.construct_object(node)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}:{node.start_mark.line + 1}: {error}") from error
+        if node.tag == _FLOAT:
+            return NumberText(node.value)
+        # the base class reads 010 as octal, as YAML 1.1 does
+        return int(node.value) if node.tag == _INT else loader.construct_object(node)
+    except (yaml.MarkedYAMLError, ValueError) as error:
+        reason = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
+        raise ConfigError(
+            f"{source}:{node.start_mark.line + 1}: {dotted(path)}: not a value: {reason}"
+        ) from error
     finally:
         loader.dispose()
 
@@ -126,14 +135,23 @@ def parse(text: str, source: str) -> Document:
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from error
-    if node is None:
-        return Document(source, {})
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{source}:1: a configuration is a mapping of sections")
-    lines: dict[KeyPath, int] = {}
-    return Document(source, _construct(node, (), source, lines), lines)
+        if node is None:
+            return Document(source, {})
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(f"{source}:1: a configuration is a mapping of sections")
+        lines: dict[KeyPath, int] = {}
+        return Document(source, _construct(node, (), source, lines), lines)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{source}:{mark.line + 1}" if mark else source
+        raise ConfigError(f"{where}: not valid YAML: {error.problem or error.context}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(f"{source}:{line}: not valid YAML: {error.reason}") from error
+    except RecursionError:
+        raise ConfigError(
+            f"{source}: nested too deeply; does an alias stand inside what it names?"
+        ) from None
 
 
 def resolve_references(value: Any, path: KeyPath, document: Document) -> Any:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
-from families import D_FF, FOUR_TIMES_HIDDEN, HIDDEN, N_LAYERS, OPTIONS, tiny_model, token_ids
 from torch import nn
 
 from avalattice.errors import ModelError
 from avalattice.model.capture import capture
 from avalattice.model.forward import decoder_pass, logits_pass
 from avalattice.model.sites import decoder, decoder_layers, mlp_sites
+from tests.model.families import (
+    D_FF,
+    FOUR_TIMES_HIDDEN,
+    HIDDEN,
+    N_LAYERS,
+    OPTIONS,
+    tiny_model,
+    token_ids,
+)
 
 
 def captured(model, ids, *, early=False, **options):

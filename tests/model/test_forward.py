@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from families import N_LAYERS, OPTIONS, VOCABULARY, tiny_model, token_ids
 
 from avalattice.errors import ArrayError, ModelError
 from avalattice.model.forward import decoder_pass, logits_pass
 from avalattice.model.sites import decoder_layers
+from tests.model.families import N_LAYERS, OPTIONS, VOCABULARY, tiny_model, token_ids
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import pytest
 import torch
-from families import N_LAYERS, OPTIONS, tiny_model, token_ids
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -23,6 +22,7 @@ from avalattice.model.gain import (
     map_outputs,
 )
 from avalattice.model.sites import decoder_layers, mlp_sites
+from tests.model.families import N_LAYERS, OPTIONS, tiny_model, token_ids
 
 BANDS = [i for i in InterventionId if "BAND" in i]
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from families import D_FF, FOUR_TIMES_HIDDEN, HIDDEN, N_LAYERS, OPTIONS, tiny_config, tiny_model
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -21,6 +20,15 @@ from avalattice.model.sites import (
     mlp_sites,
     outline,
     select_sites,
+)
+from tests.model.families import (
+    D_FF,
+    FOUR_TIMES_HIDDEN,
+    HIDDEN,
+    N_LAYERS,
+    OPTIONS,
+    tiny_config,
+    tiny_model,
 )
 
 TARGETS = list(GainTarget)

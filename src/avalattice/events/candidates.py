@@ -26,7 +26,7 @@ _BYTES_PER_WORD = 8
 
 def spike_value(spike_def: SpikeDefId, z: Float32[np.ndarray, " K"]) -> Float32[np.ndarray, " K"]:
     """v: z itself, or its absolute value."""
-    return np.abs(z) if spike_def is SpikeDefId.SPIKE_TWO_SIDED_ABS else z
+    return np.abs(z) if spike_def == SpikeDefId.SPIKE_TWO_SIDED_ABS else z
 
 
 @dataclass(frozen=True)

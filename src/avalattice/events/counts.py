@@ -33,7 +33,7 @@ class AppliedThresholds:
         """The lowest threshold of each spike definition in one layer."""
         return {
             definition: min(
-                float(self.tau[c, layer]) for c, d in enumerate(self.spike_defs) if d is definition
+                float(self.tau[c, layer]) for c, d in enumerate(self.spike_defs) if d == definition
             )
             for definition in dict.fromkeys(self.spike_defs)
         }

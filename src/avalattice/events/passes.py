@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import torch
 from jaxtyping import Int32
@@ -83,8 +83,8 @@ def collect(
     return [results[layer] for layer in sorted(results)]
 
 
-def _locate_non_finite(model: nn.Module, batch: Batch, g: Decimal) -> None:
-    """Pass the batch again, looking at every layer."""
+def _locate_non_finite(model: nn.Module, batch: Batch, g: Decimal) -> NoReturn:
+    """Pass the batch again, looking at every layer; raises in any case."""
 
     def look(layer: int, u: Tensor) -> None:
         bad = (~torch.isfinite(u)).flatten(1).any(dim=1).nonzero().flatten()
@@ -97,3 +97,8 @@ def _locate_non_finite(model: nn.Module, batch: Batch, g: Decimal) -> None:
 
     with gain(model, g), capture(model, look) as captured:
         decoder_pass(model, batch.input_ids, until=captured)
+    raise NonFiniteError(
+        f"activations contained NaN or Inf at gain {decimal_text(g)}, windows {batch.first} to "
+        f"{batch.first + batch.n_windows - 1}, and did not when the pass was repeated: the model "
+        "or the device is not deterministic. The run stays incomplete"
+    )

@@ -15,6 +15,7 @@ two lists, so the result depends neither on the order of batches nor on how they
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -241,7 +242,9 @@ def _guess_floor(
 ) -> float:
     """A value that about ``wanted`` of the batch's values exceed; -inf if that is most of them."""
     step = max(1, u.numel() // _SAMPLE_VALUES)
-    flat = torch.arange(0, u.numel(), step | 1, device=u.device)  # odd: it meets every unit
+    while math.gcd(step, u.shape[1]) > 1:  # coprime to F: it meets every unit
+        step += 1
+    flat = torch.arange(0, u.numel(), step, device=u.device)
     z = scale.z(u.flatten()[flat], flat % u.shape[1]).cpu().numpy()
     value = np.sort(spike_value(definition, z[~np.isnan(z)]))
     rank = int(np.ceil(wanted * len(flat) / u.numel()))

@@ -21,7 +21,7 @@ from avalattice.stats.gstar import GStar
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 Document = TypeVar("Document", bound=_Document)
@@ -152,6 +152,15 @@ class GStarEntry(_Document):
             few_windows=few_windows,
         )
 
+    def words(self) -> str:
+        """The choice as a sentence."""
+        where = f"{self.spike_def_id}, target {self.target_label}"
+        if self.gstar is None:
+            return f"{where}: no g*, {self.reason}"
+        verdict = "identifiable" if self.identifiable else f"not identifiable: {self.reason}"
+        few = " (few windows)" if self.few_windows else ""
+        return f"{where}: g* = {self.gstar} with b_tot {self.b_tot:.3f}{few}; {verdict}"
+
     @property
     def gain(self) -> Decimal | None:
         """g* as a decimal."""
@@ -200,8 +209,8 @@ def parse_document(kind: type[Document], content: Any, where: str) -> Document:
         raise SchemaError(f"{where}: {place}: {first['msg']}") from error
 
 
-def check_document(path: Path, kind: type[_Document]) -> None:
-    """Validate a JSON artifact.
+def read_document(path: Path, kind: type[Document]) -> Document:
+    """Read and validate a JSON artifact.
 
     Raises:
         SchemaError: it is not JSON, or breaks its schema.
@@ -210,4 +219,4 @@ def check_document(path: Path, kind: type[_Document]) -> None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SchemaError(f"{path}: not a readable JSON file ({error})") from error
-    parse_document(kind, content, str(path))
+    return parse_document(kind, content, str(path))

@@ -65,8 +65,8 @@ class TableSchema:
         """
         rows = list(rows)
         names = [column.name for column in self.columns]
-        for row in rows[:1]:
-            if set(row) != set(names):
+        for row in rows:
+            if row.keys() != set(names):
                 odd = sorted(set(row) ^ set(names))
                 raise SchemaError(f"table {self.name}: columns {odd} do not fit the schema")
         try:

@@ -15,7 +15,7 @@ from avalattice.arrays import ArraySpec, BlockArray
 from avalattice.canon import OUTPUT, DatasetRole, RunSubdir, StageTag, WindowSet
 from avalattice.config import Config
 from avalattice.data.windows import WindowSlice
-from avalattice.export.documents import Document, parse_document
+from avalattice.export.documents import Document, read_document
 from avalattice.export.tables import Provenance
 from avalattice.export.tabular import TableSchema, read_table, write_table
 from avalattice.lattice.rasters import Condition
@@ -99,8 +99,7 @@ class StageContext:
 
     def document(self, tag: StageTag, basename: str, kind: type[Document]) -> Document:
         """A JSON artifact of an upstream run."""
-        relative = result(basename)
-        return parse_document(kind, self.inputs[tag].json(relative), relative)
+        return read_document(self.inputs[tag].path(result(basename)), kind)
 
     def rows(self, tag: StageTag, basename: str, schema: TableSchema) -> list[dict[str, Any]]:
         """The rows of a table of an upstream run."""

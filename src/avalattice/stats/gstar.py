@@ -94,8 +94,8 @@ def _crossing_nearest(gains: np.ndarray, b_tot: np.ndarray, near: float) -> floa
 
 
 def _brackets(b_tot: np.ndarray) -> np.ndarray:
-    """Whether curves [..., G] lie on both sides of one (or touch it)."""
-    return np.asarray((b_tot.min(axis=-1) <= _LEVEL) & (b_tot.max(axis=-1) >= _LEVEL))
+    """Whether curves [..., G] lie on both sides of one; touching it is no change of sign."""
+    return np.asarray((b_tot.min(axis=-1) < _LEVEL) & (b_tot.max(axis=-1) > _LEVEL))
 
 
 def _slope(gains: np.ndarray, b_tot: np.ndarray) -> np.ndarray:
