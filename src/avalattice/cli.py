@@ -523,6 +523,9 @@ def verify(
 def remove(
     runs: Annotated[list[str] | None, typer.Argument(help="Run ids or paths.")] = None,
     incomplete: Annotated[bool, typer.Option("--incomplete", help="Every incomplete run.")] = False,
+    dependents: Annotated[
+        bool, typer.Option("--dependents", help="And every run that rests on them.")
+    ] = False,
     runs_dir: RunsArgument = _RUNS,
     debug: DebugOption = False,  # noqa: ARG001 - read by main
 ) -> None:
@@ -537,6 +540,8 @@ def remove(
         store = _store_and_id(runs[0], runs_dir)[0]
     if incomplete:
         chosen = [run_id for run_id in store.run_ids() if store.status(run_id) == "incomplete"]
+    if dependents:
+        chosen = store.with_dependents(chosen)
     store.remove(chosen)
     typer.echo(f"removed {' '.join(chosen) or 'nothing'}")
 
@@ -615,8 +620,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         code = app(args=words, standalone_mode=False, prog_name=canon.PROJECT_ID)
-    except (KeyboardInterrupt, typer.Abort):
-        _say(f"\ninterrupted; nothing is lost. Go on with: {_resume_advice(words)}")
+    except (KeyboardInterrupt, typer.Abort):  # or the parser has made it an exit code
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -625,6 +629,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = _usage_code(error)
         if code is None:
             code = _report(error, command, debug=debug)
+    if code == ExitCode.INTERRUPTED:
+        _say(f"\ninterrupted; nothing is lost. Go on with: {_resume_advice(words)}")
     sys.exit(int(code or 0))
 
 

@@ -111,7 +111,9 @@ class Pipeline:
                 f"{needed_by.command} needs {stage.command}, whose run {expected.run_id} is "
                 f"{status} in {store.root}: run it with `{self.command_line(stage)}{resume}`"
             )
-        remedy = f"`avalattice rm {expected.run_id}`, then `{self.command_line(stage)}`"
+        remedy = (
+            f"`avalattice rm --dependents {expected.run_id}`, then `{self.command_line(stage)}`"
+        )
         try:
             reader = store.open(expected.run_id)
         except VerificationError as error:

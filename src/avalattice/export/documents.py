@@ -205,7 +205,7 @@ def parse_document(kind: type[Document], content: Any, where: str) -> Document:
         return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part) for part in first["loc"]) or "the document"
         raise SchemaError(f"{where}: {place}: {first['msg']}") from error
 
 

@@ -156,9 +156,18 @@ def _as_rows(sums: Int64[np.ndarray, "C N S"]) -> np.ndarray:
 
 
 def sums_from_rows(rows: Sequence[dict[str, Any]]) -> Int64[np.ndarray, "C N S"]:
-    """The sums per window that :func:`metrics_windows_rows` wrote."""
+    """The sums per window that :func:`metrics_windows_rows` wrote.
+
+    Raises:
+        SchemaError: a condition lacks a window that another has.
+    """
     n_conditions = 1 + max(row["cond_id"] for row in rows)
     n_windows = 1 + max(row["seq_id"] for row in rows)
+    if len(rows) != n_conditions * n_windows:
+        raise SchemaError(
+            f"the windows' metrics have {len(rows)} rows, not one for each of {n_conditions} "
+            f"conditions and {n_windows} windows"
+        )
     sums = np.zeros((n_conditions, n_windows, len(SUM_NAMES)), dtype=np.int64)
     for row in rows:
         sums[row["cond_id"], row["seq_id"]] = [row[name] for name in SUM_NAMES]

@@ -87,10 +87,11 @@ class TableSchema:
             SchemaError: naming table, column, what is allowed and what was found.
         """
         if table.schema.names != self.arrow.names or table.schema.types != self.arrow.types:
-            raise SchemaError(
-                f"table {self.name}: columns should be {self.arrow.names}, "
-                f"found {table.schema.names}"
+            expected, found = (
+                [f"{field.name}: {field.type}" for field in schema]
+                for schema in (self.arrow, table.schema)
             )
+            raise SchemaError(f"table {self.name}: columns should be {expected}, found {found}")
         for column in self.columns:
             self._validate_column(column, table[column.name])
         keys = list(zip(*(table[name].to_pylist() for name in self.key), strict=True))
@@ -101,6 +102,8 @@ class TableSchema:
         where = f"table {self.name}, column {column.name}"
         if values.null_count and not column.nullable:
             raise SchemaError(f"{where}: {values.null_count} values are undefined")
+        if pa.types.is_floating(column.type) and pc.any(pc.is_nan(values)).as_py():
+            raise SchemaError(f"{where}: holds NaN, but undefined values are null")
         if pa.types.is_nested(column.type) or (column.low is None and column.high is None):
             return
         ends = pc.min_max(values).as_py()

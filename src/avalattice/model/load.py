@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from avalattice.errors import ModelError, ResourceError
@@ -389,7 +390,7 @@ def load_model(files: ModelFiles, options: LoadOptions) -> nn.Module:
             f"model {files.id} does not fit into the memory of {options.device}: use a smaller "
             "model or --dtype bf16"
         ) from error
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"model source {files.source!r}: cannot be loaded ({error})") from error
     model.eval().requires_grad_(False)
     loaded: nn.Module = model

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from avalattice.errors import InputError
-from avalattice.store.files import replace_atomically
+from avalattice.errors import InputError, ResourceError
+from avalattice.store.files import make_folder, replace_atomically
 
 _CHUNK = 1 << 20
 
@@ -53,11 +53,20 @@ def sha256_file(path: Path) -> str:
         return sha256_blocks(iter(lambda: file.read(_CHUNK), b""))
 
 
+def found_digest(path: Path) -> str:
+    """The sha256 of a file, or why there is none: a form that no stated digest can match."""
+    try:
+        return sha256_file(path) if path.is_file() else "no such file"
+    except OSError as error:
+        return f"a file that cannot be read ({error.strerror})"
+
+
 class FileDigests:
     """Digests of large files, remembered by (path, size, mtime, inode).
 
-    Weight files take seconds to hash and do not change between stages. The memory is a JSON file;
-    a damaged one is forgotten, never believed. ``fresh=True`` hashes anew (``verify --deep``).
+    Weight files take seconds to hash and do not change between stages. The memory is a JSON file
+    that holds its own digest; a damaged one is forgotten, never believed. ``fresh=True`` hashes
+    anew (``verify --deep``).
     """
 
     def __init__(self, memory: Path) -> None:
@@ -66,10 +75,12 @@ class FileDigests:
 
     def _read(self) -> dict[str, str]:
         try:
-            known = json.loads(self._memory.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            memory = json.loads(self._memory.read_bytes())
+            known: dict[str, str] = memory["files"]
+            believed = memory["sha256"] == sha256_json(known)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
-        return known if isinstance(known, dict) else {}
+        return known if believed else {}
 
     def sha256(self, path: Path, *, fresh: bool = False) -> str:
         """The digest of one file.
@@ -88,7 +99,8 @@ class FileDigests:
         return self._known[key]
 
     def _remember(self) -> None:
-        # losing the memory costs a second of hashing, so a read-only home is no error
-        if os.access(self._memory.parent, os.W_OK) or not self._memory.parent.exists():
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            replace_atomically(self._memory, canonical_json(self._known))
+        # losing the memory costs a second of hashing, so a read-only or full home is no error
+        with suppress(OSError, ResourceError):
+            make_folder(self._memory.parent)
+            memory = {"files": self._known, "sha256": sha256_json(self._known)}
+            replace_atomically(self._memory, canonical_json(memory))

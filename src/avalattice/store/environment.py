@@ -35,7 +35,10 @@ def library_version(name: str) -> str | None:
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit of ``folder``, with ``+dirty`` where files differ; None outside git."""
+    """The commit of ``folder``, with ``+dirty`` where files differ; None if git tracks none of it.
+
+    An installed package may lie inside a repository of its user's, whose commit says nothing of it.
+    """
     git = shutil.which("git")
     if git is None:
         return None
@@ -47,6 +50,7 @@ def git_commit(folder: Path) -> str | None:
         ).stdout.strip()
 
     try:
+        ask("ls-files", "--error-unmatch", ".")
         return ask("rev-parse", "HEAD") + ("+dirty" if ask("status", "--porcelain") else "")
     except (subprocess.SubprocessError, OSError):
         return None

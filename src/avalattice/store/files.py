@@ -8,11 +8,12 @@ file and what to do.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -26,7 +27,12 @@ _REMEDIES = {
     errno.EROFS: "the file system is read-only: choose another place with --runs-dir",
     errno.EACCES: "no permission: choose another place with --runs-dir",
     errno.EPERM: "no permission: choose another place with --runs-dir",
+    errno.ENOTDIR: "a file stands where a folder should: choose another place with --runs-dir",
+    errno.EEXIST: "a file stands where a folder should: choose another place with --runs-dir",
+    errno.EIO: "the disk reports an error: choose another place with --runs-dir",
 }
+_FULL_FSYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+_CANNOT_FLUSH_FOLDERS = (errno.EINVAL, errno.ENOTSUP)
 
 
 @contextmanager
@@ -42,20 +48,34 @@ def resource_errors(path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents.
+    """Create a folder and its parents, durably.
 
     Raises:
-        ResourceError: the place is read-only or full.
+        ResourceError: the place is read-only or full, or a file stands there.
     """
     with resource_errors(path):
+        new = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for folder in new:
+            fsync_folder(folder.parent)
+
+
+def flush_to_disk(descriptor: int) -> None:
+    """Make what was written to an open file or folder durable."""
+    os.fsync(descriptor)
+    if _FULL_FSYNC is not None:  # on macOS, fsync leaves the bytes in the drive's own cache
+        with suppress(OSError):  # a file system that has no such command
+            fcntl.fcntl(descriptor, _FULL_FSYNC)
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
+    """Make what was created, renamed and removed in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        flush_to_disk(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH_FOLDERS:  # some network file systems cannot
+            raise
     finally:
         os.close(descriptor)
 
@@ -73,7 +93,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
             with temporary.open("w+b") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                flush_to_disk(file.fileno())
             temporary.replace(path)
             fsync_folder(path.parent)
         finally:

@@ -146,26 +146,45 @@ def read_record(run_folder: Path) -> RunRecord:
     """Read and verify a run's record.
 
     Raises:
-        VerificationError: the record is missing, not the canonical form of itself, breaks its
-            schema, or its digest does not match.
+        VerificationError: the record is missing, its digest does not match, it was written by a
+            newer version, breaks its schema, or is not the canonical form of itself.
     """
     path = run_folder / OUTPUT.RUN_RECORD_JSON
     try:
         content = path.read_bytes()
-        values = json.loads(content)
-        stated = values.pop("record_sha256")
-        record = RunRecord.model_validate(values)
     except OSError as error:
         raise VerificationError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, AttributeError, TypeError, ValidationError) as error:
-        raise VerificationError(f"{path}: not a run record ({_first_line(error)})") from error
-    found = sha256_json(values)
-    if found != stated:
-        raise VerificationError(f"{path}: record_sha256 is {stated}, its content gives {found}")
+    record = _validated(path, _checked_values(path, content))
     if content != record.to_bytes():
         raise VerificationError(f"{path}: the bytes are not the record's canonical form")
     return record
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _checked_values(path: Path, content: bytes) -> dict[str, Any]:
+    """The record's values without its digest, which they match."""
+    try:
+        values = json.loads(content)
+        if not isinstance(values, dict) or "record_sha256" not in values:
+            raise VerificationError(f"{path}: not a run record (it has no record_sha256)")
+        stated = values.pop("record_sha256")
+        found = sha256_json(values)
+    except (ValueError, RecursionError) as error:  # no JSON, or JSON with NaN or Inf
+        raise VerificationError(f"{path}: not a run record ({error})") from error
+    if found != stated:
+        raise VerificationError(f"{path}: record_sha256 is {stated}, its content gives {found}")
+    return values
+
+
+def _validated(path: Path, values: dict[str, Any]) -> RunRecord:
+    version = values.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise VerificationError(
+            f"{path}: schema_version is {version}, this version of {PROJECT_ID} knows "
+            f"{SCHEMA_VERSION}: use a newer one"
+        )
+    try:
+        return RunRecord.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise VerificationError(f"{path}: not a run record ({key}: {first['msg']})") from error

@@ -18,8 +18,10 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from glob import escape
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,10 +31,11 @@ import numpy as np
 from avalattice.arrays import ArraySpec, BlockArray, read_npz, write_npz
 from avalattice.canon import OUTPUT, RunSubdir
 from avalattice.errors import DependencyError, InputError, RunExistsError, VerificationError
-from avalattice.store.digests import canonical_json, sha256_file, sha256_json
+from avalattice.store.digests import canonical_json, found_digest, sha256_file, sha256_json
 from avalattice.store.environment import peak_memory_bytes
 from avalattice.store.files import (
     TEMPORARY_SUFFIX,
+    flush_to_disk,
     fsync_folder,
     make_folder,
     replace_atomically,
@@ -44,6 +47,7 @@ from avalattice.store.record import Artifact, DependencyRecord, RunRecord, read_
 
 _LOCKS = ".locks"
 _HEX_DIGITS = 12
+_SHA256_DIGITS = 64
 EVENTS_LOG = f"{RunSubdir.LOGS}/{OUTPUT.EVENTS_JSONL_BASENAME}"
 
 
@@ -85,11 +89,11 @@ class RunReader:
         entry = self.record.artifact_index.get(relative)
         if entry is None:
             raise DependencyError(f"{self.run_id}: the record lists no artifact {relative}")
-        found = sha256_file(path) if path.is_file() else "no such file"
+        found = found_digest(path)
         if found != entry.sha256:
             raise DependencyError(
                 f"{path}: sha256 should be {entry.sha256}, found {found}. Remove the damaged run "
-                f"(avalattice rm {self.run_id}) and run its stage again"
+                f"(avalattice rm --dependents {self.run_id}) and run its stage again"
             )
         return path
 
@@ -127,8 +131,7 @@ class RunWriter:
         self._started = time.monotonic()
         make_folder(folder / RunSubdir.LOGS)
         make_folder(folder / RunSubdir.CACHE)
-        with resource_errors(folder / EVENTS_LOG):
-            self._log: IO[str] = (folder / EVENTS_LOG).open("a", encoding="utf-8")
+        self._log = _open_log(folder / EVENTS_LOG)
 
     @property
     def run_id(self) -> str:
@@ -199,7 +202,8 @@ class RunWriter:
         return read_npz(path, expected, lazy=lazy)
 
     def _find_partial(self, key: str) -> Path | None:
-        for path in (self.folder / RunSubdir.CACHE).glob(f"{key}.*.npz"):
+        any_digest = "?" * _SHA256_DIGITS  # so that the key g1 does not find those of g1.0
+        for path in (self.folder / RunSubdir.CACHE).glob(f"{escape(key)}.{any_digest}.npz"):
             if path.name == f"{key}.{sha256_file(path)}.npz":
                 return path
             path.unlink()  # damaged: as good as missing
@@ -210,8 +214,9 @@ class RunWriter:
         with writing(unnamed) as file:
             write_npz(file, arrays)
         named = unnamed.with_name(f"{key}.{sha256_file(unnamed)}.npz")
-        unnamed.replace(named)
-        fsync_folder(named.parent)
+        with resource_errors(named):
+            unnamed.replace(named)
+            fsync_folder(named.parent)
         self.record.write(self.folder)  # so that the cost so far survives
         return named
 
@@ -255,9 +260,10 @@ class RunWriter:
         """Index the log, declare the run complete, and take write permission from its files."""
         self.log("complete", run_id=self.run_id)
         with resource_errors(self.folder / EVENTS_LOG):
-            os.fsync(self._log.fileno())
+            flush_to_disk(self._log.fileno())
             self.close()
-        log = self.folder / EVENTS_LOG
+            log = self.folder / EVENTS_LOG
+            fsync_folder(log.parent)
         self.record.artifact_index[EVENTS_LOG] = Artifact(
             sha256=sha256_file(log), bytes=log.stat().st_size, created_utc=utc_now()
         )
@@ -267,10 +273,15 @@ class RunWriter:
         self.record.finished_utc = utc_now()
         self.record.status = "complete"
         self.record.write(self.folder)
-        shutil.rmtree(self.folder / RunSubdir.CACHE)
+        self._settle()
+
+    def _settle(self) -> None:
+        """What may fail without harm, such as where permissions cannot be changed."""
+        shutil.rmtree(self.folder / RunSubdir.CACHE, ignore_errors=True)
         for path in self.folder.rglob("*"):
-            if path.is_file():
-                take_write_permission(path)
+            with suppress(OSError):
+                if path.is_file():
+                    take_write_permission(path)
 
 
 class RunStore:
@@ -287,7 +298,11 @@ class RunStore:
         """Every run that is there, complete or not, sorted."""
         if not self.root.is_dir():
             return []
-        return sorted(path.name for path in self.root.iterdir() if path.name.startswith("RUN_"))
+        return sorted(
+            path.name
+            for path in self.root.iterdir()
+            if path.name.startswith("RUN_") and path.is_dir()
+        )
 
     def status(self, run_id: str) -> str:
         """``absent``, ``incomplete``, ``complete`` or ``damaged``."""
@@ -366,13 +381,15 @@ class RunStore:
                     writer.log("interrupted", error=type(error).__name__)
                 raise
             finally:
-                writer.close()
+                with suppress(OSError):  # what the log could not write was reported when it was
+                    writer.close()
 
     def _appear(self, folder: Path, record: RunRecord) -> None:
         """Make the folder appear with its record inside, so that no run is without one."""
         unnamed = folder.with_name(f".{folder.name}{TEMPORARY_SUFFIX}")
-        if unnamed.exists():
-            shutil.rmtree(unnamed)
+        with resource_errors(unnamed):
+            if unnamed.exists():
+                shutil.rmtree(unnamed)
         make_folder(unnamed)
         record.write(unnamed)
         with resource_errors(folder):
@@ -380,7 +397,11 @@ class RunStore:
             fsync_folder(self.root)
 
     def _resume(self, folder: Path, record: RunRecord, *, allow_resume: bool) -> RunRecord:
-        known = read_record(folder)
+        try:
+            known = read_record(folder)
+        except VerificationError as error:
+            remedy = f"remove the run with `avalattice rm {folder.name}`, then repeat"
+            raise VerificationError(f"{error}; {remedy}") from error
         if known.scope_sha256 != record.scope_sha256:
             raise RunExistsError(
                 f"{folder}: another run has this id (its identity is {known.scope_sha256}, "
@@ -394,12 +415,14 @@ class RunStore:
                 f"with `avalattice rm {known.run_id}`"
             )
         for leftover in folder.rglob(f"*{TEMPORARY_SUFFIX}"):
-            leftover.unlink()
+            with resource_errors(leftover):
+                leftover.unlink()
         known.artifact_index = {
             name: entry
             for name, entry in known.artifact_index.items()
-            if (folder / name).is_file() and sha256_file(folder / name) == entry.sha256
+            if found_digest(folder / name) == entry.sha256
         }
+        known.dependencies = record.dependencies  # the same bytes, perhaps of a run made anew
         return known
 
     def remove(self, run_ids: Sequence[str]) -> None:
@@ -409,17 +432,39 @@ class RunStore:
             InputError: no such run, or a run that is kept rests on one of them.
             RunExistsError: a run is being written.
         """
-        absent = [run_id for run_id in run_ids if not self.folder(run_id).is_dir()]
-        if absent:
-            raise InputError(f"{self.folder(absent[0])}: no such run")
-        for user, needed in self._needs():
-            if needed in run_ids and user not in run_ids:
-                raise InputError(f"{needed} stays: {user} rests on it (remove that first, or both)")
-        for run_id in run_ids:
-            with self.lock(run_id):
-                # renamed first: a run that is half removed must not look like a run
-                leaving = self.folder(run_id).replace(self.root / f".{run_id}.removed")
+        chosen, known = dict.fromkeys(run_ids), self.run_ids()
+        for run_id in chosen:
+            if run_id not in known:
+                raise InputError(f"{self.folder(run_id)}: no such run")
+        with ExitStack() as locks:
+            for run_id in chosen:  # all of them, before the first is removed
+                locks.enter_context(self.lock(run_id))
+            order: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(chosen, ()))
+            for user, needed in self._needs():
+                if needed in chosen and user not in chosen:
+                    raise InputError(
+                        f"{needed} stays: {user} rests on it (remove that first, or both)"
+                    )
+                if needed in chosen:
+                    order.add(needed, user)
+            for run_id in order.static_order():  # users first, in case this is interrupted
+                self._remove(run_id)
+
+    def _remove(self, run_id: str) -> None:
+        folder, leaving = self.folder(run_id), self.root / f".{run_id}.removed"
+        with resource_errors(folder):
+            if leaving.exists():  # from a removal that was interrupted
                 shutil.rmtree(leaving)
+            folder.replace(leaving)  # a run that is half removed must not look like a run
+            fsync_folder(self.root)
+            shutil.rmtree(leaving)
+
+    def with_dependents(self, run_ids: Sequence[str]) -> list[str]:
+        """The runs and every run that rests on them, however far."""
+        needs, found = list(self._needs()), list(run_ids)
+        for run_id in found:  # grows while it is walked
+            found += [user for user, needed in needs if needed == run_id and user not in found]
+        return found
 
     def _needs(self) -> Iterator[tuple[str, str]]:
         for run_id in self.run_ids():
@@ -430,11 +475,19 @@ class RunStore:
             yield from ((run_id, dependency.run_id) for dependency in record.dependencies)
 
 
+def _open_log(path: Path) -> IO[str]:
+    """The log, opened at its end, without the torn last line that a full disk leaves."""
+    with resource_errors(path):
+        if path.exists():
+            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+        return path.open("a", encoding="utf-8")
+
+
 def _owner_text(owner: Path) -> str:
     try:
         known = json.loads(owner.read_text(encoding="utf-8"))
         return f"process {known['pid']} since {known['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"
 
 

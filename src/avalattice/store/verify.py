@@ -9,9 +9,11 @@ from typing import TypeAlias
 
 from avalattice.canon import OUTPUT, RunSubdir
 from avalattice.errors import AvalatticeError, VerificationError
-from avalattice.store.digests import sha256_file, sha256_json
+from avalattice.store.digests import found_digest, sha256_json
 from avalattice.store.record import RunRecord, read_record
 from avalattice.store.runs import RunStore, make_run_id
+
+_FINDER = ".DS_Store"  # macOS puts one into every folder that a person looks at
 
 SchemaCheck: TypeAlias = Callable[[Path], object]
 """Raises an :class:`AvalatticeError` if the file breaks its schema."""
@@ -48,14 +50,15 @@ def verify_runs(
     complete: list[str] = []
     incomplete: list[str] = []
     faults: list[str] = []
-    queue = list(store.run_ids() if run_ids is None else run_ids)
+    queue = list(dict.fromkeys(store.run_ids() if run_ids is None else run_ids))
     for run_id in queue:  # grows while it is walked
         try:
             record = read_record(store.folder(run_id))
         except VerificationError as error:
             faults.append(str(error))
             continue
-        queue.extend(d.run_id for d in record.dependencies if d.run_id not in queue)
+        upstreams = (d.run_id for d in record.dependencies if store.folder(d.run_id).is_dir())
+        queue.extend(upstream for upstream in upstreams if upstream not in queue)
         (complete if record.status == "complete" else incomplete).append(run_id)
         faults.extend(_identity_faults(run_id, record))
         faults.extend(_dependency_faults(store, record))
@@ -69,7 +72,7 @@ def _identity_faults(run_id: str, record: RunRecord) -> Iterator[str]:
     digest = sha256_json(record.identity)
     if digest != record.scope_sha256:
         yield f"{run_id}: scope_sha256 is {record.scope_sha256}, the identity gives {digest}"
-    if make_run_id(record.stage_id, digest) != run_id:
+    if {record.run_id, make_run_id(record.stage_id, digest)} != {run_id}:
         yield f"{run_id}: the folder's name is not that of {make_run_id(record.stage_id, digest)}"
 
 
@@ -96,7 +99,7 @@ def _artifact_faults(
 ) -> Iterator[str]:
     for name, entry in record.artifact_index.items():
         path = folder / name
-        found = sha256_file(path) if path.is_file() else "no such file"
+        found = found_digest(path)
         if found != entry.sha256:
             yield f"{path}: sha256 should be {entry.sha256}, found {found}"
         elif PurePosixPath(name).name in schemas:
@@ -116,5 +119,6 @@ def _stray_files(folder: Path, record: RunRecord) -> Iterator[str]:
     known = {OUTPUT.RUN_RECORD_JSON, *record.artifact_index}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in known and not name.startswith(f"{RunSubdir.CACHE}/"):
+        ignored = path.name == _FINDER or name.startswith(f"{RunSubdir.CACHE}/")
+        if path.is_file() and name not in known and not ignored:
             yield f"{path}: the record lists no such file"
