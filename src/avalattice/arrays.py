@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ UnitStats: TypeAlias = Float[np.ndarray, "L F"]
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LOCAL_HEADER_BYTES = 30
+# what zipfile raises over damaged archives: ciphers and methods it lacks are runtime errors
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ def _write_member(archive: zipfile.ZipFile, name: str, array: np.ndarray | Block
         npy.write_array_header_1_0(member, header)
         for block in blocks:
             written += block.size
-            member.write(np.ascontiguousarray(block, dtype=array.dtype).data.cast("B"))
+            flat = np.ascontiguousarray(block, dtype=array.dtype).reshape(-1)
+            member.write(flat.view(np.uint8).data)  # the bytes, also of no elements
     expected = math.prod(array.shape)
     if written != expected:
         raise ArrayError(
@@ -137,7 +141,7 @@ def read_npz(
             member is not checked against the archive's checksum: hash the file first.
 
     Raises:
-        ArrayError: the file is not an NPZ archive, or a member is missing, holds pickles, or has
+        ArrayError: the file is missing or no NPZ archive, or a member is missing, holds pickles, or has
             another dtype, rank or axis length than expected; the message names file, key, expected
             and found.
     """
@@ -147,10 +151,10 @@ def read_npz(
             missing = [name for name in expected if name not in members]
             if missing:
                 raise ArrayError(
-                    f"{path}: missing key {missing[0]!r}; the file holds {sorted(members)}"
+                    f"{path}: missing key '{missing[0]}'; the file holds {sorted(members)}"
                 )
             arrays = {name: _read_member(path, archive, members[name], lazy) for name in expected}
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except _UNREADABLE as error:
         raise ArrayError(f"{path}: not a readable NPZ file ({error})") from error
     check_arrays(arrays, expected, where=str(path))
     return arrays

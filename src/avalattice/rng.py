@@ -23,8 +23,9 @@ def decimal_text(value: Decimal) -> str:
     >>> decimal_text(Decimal("1")), decimal_text(Decimal("0.850")), decimal_text(Decimal("1e1"))
     ('1.0', '0.85', '10.0')
     """
-    text = format(value.normalize(), "f")
-    return text if "." in text else f"{text}.0"
+    whole, _, fraction = format(value, "f").partition(".")
+    text = f"{whole}.{fraction.rstrip('0') or '0'}"
+    return text if value else text.removeprefix("-")
 
 
 def stream(seed: int, *name: NamePart) -> np.random.Generator:

@@ -1,0 +1,216 @@
+"""The pipeline: finding the runs of stages, and running stages.
+
+A run's identity is computed from the present configuration and from the bytes of its upstream
+runs' artifacts, so the expected id of every stage follows, recursively, from what is there.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from avalattice import __version__
+from avalattice.canon import ModelRole, StageTag
+from avalattice.config import dumps
+from avalattice.errors import DependencyError, ResourceError, VerificationError
+from avalattice.stages.session import Session
+from avalattice.stagetable import STAGES, Stage, sections_of
+from avalattice.store.digests import sha256_blocks, sha256_json
+from avalattice.store.environment import environment, library_version
+from avalattice.store.record import RunRecord
+from avalattice.store.runs import RunReader, make_run_id, utc_now
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The run that a stage would write now, and the runs it would rest on."""
+
+    stage: Stage
+    run_id: str
+    scope_sha256: str
+    identity: dict[str, Any]
+    config_hash: str
+    inputs: Mapping[StageTag, RunReader]
+
+
+@dataclass
+class Pipeline:
+    """Stages of one session; what was resolved is remembered until a stage has run."""
+
+    session: Session
+    overrides: Sequence[str] = ()
+    """Run ids given with --dep."""
+    _readers: dict[StageTag, RunReader] = field(default_factory=dict)
+
+    # ------------------------------------------------------------- identities
+
+    @cached_property
+    def _sources(self) -> dict[str, Any]:
+        """What every identity holds of model, tokenizer, data and precision."""
+        session = self.session
+        return {
+            "model": session.model_record.files,
+            "tokenizer": session.tokenizer_record.model_dump(mode="json"),
+            "datasets": {
+                f"{record.role}/{record.window_set}": record.slice_sha256
+                for record in session.dataset_records
+            },
+            "dtype": session.device.dtype,
+            "device": session.device.device,
+            "batch_size": session.config.compute.batch_size,
+            "attention": session.config.model.attention,
+        }
+
+    def resolve(self, stage: Stage) -> Resolution:
+        """The expected run of a stage.
+
+        Raises:
+            DependencyError: an upstream run is missing, incomplete or damaged; the message names
+                the command that makes it.
+        """
+        inputs = {tag: self._upstream(tag, stage) for tag in stage.inputs}
+        scope = self.session.config.scope(sections_of(stage), self.session.role)
+        identity: dict[str, Any] = {
+            "stage": str(stage.tag),
+            "stage_version": stage.version,
+            "config": scope,
+            **self._sources,
+            "inputs": {
+                str(tag): inputs[tag].as_dependency(names).artifacts
+                for tag, names in stage.inputs.items()
+            },
+        }
+        if stage.forward:
+            identity["libraries"] = {
+                name: library_version(name) for name in ("torch", "transformers")
+            }
+        digest = sha256_json(identity)
+        return Resolution(
+            stage, make_run_id(stage.tag, digest), digest, identity, sha256_json(scope), inputs
+        )
+
+    def _upstream(self, tag: StageTag, needed_by: Stage) -> RunReader:
+        if tag not in self._readers:
+            self._readers[tag] = self._open_upstream(tag, needed_by)
+        return self._readers[tag]
+
+    def _open_upstream(self, tag: StageTag, needed_by: Stage) -> RunReader:
+        store, stage = self.session.store, STAGES[tag]
+        chosen = self._override(tag)
+        if chosen is not None:
+            return store.open(chosen)
+        expected = self.resolve(stage)
+        status = store.status(expected.run_id)
+        if status in ("absent", "incomplete"):
+            resume = " --allow-resume" if status == "incomplete" else ""
+            raise DependencyError(
+                f"{needed_by.command} needs {stage.command}, whose run {expected.run_id} is "
+                f"{status} in {store.root}: run it with `{self.command_line(stage)}{resume}`"
+            )
+        remedy = (
+            f"`avalattice rm --dependents {expected.run_id}`, then `{self.command_line(stage)}`"
+        )
+        try:
+            reader = store.open(expected.run_id)
+        except VerificationError as error:
+            raise DependencyError(f"{error}. Make it afresh: {remedy}") from error
+        if reader.record.config_hash != expected.config_hash:
+            raise DependencyError(
+                f"{reader.folder}: config_hash should be {expected.config_hash}, found "
+                f"{reader.record.config_hash}. Make it afresh: {remedy}"
+            )
+        return reader
+
+    def _override(self, tag: StageTag) -> str | None:
+        for run_id in self.overrides:
+            if run_id.startswith(f"RUN_{tag}_"):
+                return run_id
+        return None
+
+    def command_line(self, stage: Stage) -> str:
+        """The command that runs a stage as this session would."""
+        session = self.session
+        parts = ["avalattice", str(stage.command)]
+        if session.config_path is not None:
+            parts += ["--config", str(session.config_path)]
+        if session.role is not ModelRole.INSTRUCT:
+            parts += ["--model-role", str(session.role)]
+        if session.config.execution.runs_dir != type(session.config.execution)().runs_dir:
+            parts += ["--runs-dir", session.config.execution.runs_dir]
+        return " ".join(parts)
+
+    def status(self, stage: Stage) -> tuple[str, str | None]:
+        """State and expected run id of a stage: complete, incomplete, missing or waiting."""
+        try:
+            resolution = self.resolve(stage)
+        except DependencyError:
+            return "waiting", None
+        state = self.session.store.status(resolution.run_id)
+        return ("missing" if state == "absent" else state), resolution.run_id
+
+    # ---------------------------------------------------------------- running
+
+    def run(self, stage: Stage, *, allow_resume: bool) -> str:
+        """Run one stage; the id of its run.
+
+        Raises:
+            DependencyError: an upstream run is missing or does not match.
+            RunExistsError: the run is there already.
+        """
+        from avalattice.stages.context import StageContext
+
+        resolution = self.resolve(stage)
+        session = self.session
+        record = self._record(resolution)
+        with session.store.create(
+            record, dumps(session.config), allow_resume=allow_resume
+        ) as writer:
+            session.reporter.say(f"{stage.command}: {writer.run_id}")
+            writer.log("start", command=str(stage.command), run_id=writer.run_id)
+            context = StageContext(
+                session, stage.tag, writer, resolution.inputs, resolution.config_hash
+            )
+            module, _, function = stage.function.partition(":")
+            try:
+                getattr(importlib.import_module(module), function)(context)
+            except MemoryError as error:
+                raise ResourceError(
+                    f"{stage.command}: out of memory; lower compute.batch_size, then repeat with "
+                    "--allow-resume"
+                ) from error
+        return resolution.run_id
+
+    def _record(self, resolution: Resolution) -> RunRecord:
+        session, stage = self.session, resolution.stage
+        content = dumps(session.config).encode()
+        if session.config_path is not None:
+            content = session.config_path.read_bytes()
+        notes = [session.model_record.note] if session.model_record.note else []
+        return RunRecord(
+            package_version=__version__,
+            run_id=resolution.run_id,
+            scope_sha256=resolution.scope_sha256,
+            stage_id=str(stage.tag),
+            stage_version=stage.version,
+            status="incomplete",
+            created_utc=utc_now(),
+            identity=resolution.identity,
+            model=session.model_record,
+            tokenizer=session.tokenizer_record,
+            datasets=session.dataset_records,
+            config_hash=resolution.config_hash,
+            config_file_sha256=sha256_blocks([content]),
+            dependencies=[
+                resolution.inputs[tag].as_dependency(
+                    names, overridden=self._override(tag) is not None
+                )
+                for tag, names in stage.inputs.items()
+            ],
+            environment=environment(Path(__file__).parent),
+            determinism=session.determinism,
+            notes=notes,
+        )

@@ -1,0 +1,155 @@
+"""Plans: forward passes, time, memory and disk of the configured pipeline, without running it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from avalattice.canon import CONST, OUTPUT, RunSubdir, StageTag
+from avalattice.errors import AvalatticeError
+from avalattice.export.documents import GStarDocument, read_document
+from avalattice.pipeline import Pipeline
+from avalattice.stages.session import Session
+from avalattice.stagetable import STAGES, Stage
+from avalattice.store.record import RunRecord
+
+_RASTER_BYTES = 3  # uint16 counts and uint8 occupancy
+_WORKING_BYTES = 1 << 30  # the contract: at most this above the loaded model
+_FLOP_PER_WEIGHT = 2
+_EFFICIENCY = 0.5  # of a bare matrix product's speed; about what a decoder pass reaches
+_MATRIX = 1024
+_ITEM_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What one stage would take."""
+
+    command: str
+    state: str
+    """complete, incomplete, missing, or waiting for an upstream."""
+    run_id: str | None
+    """The expected run, where its upstreams are there."""
+    forward_windows: int
+    """Windows it passes through the model; an upper bound before g* is known."""
+    seconds: float
+    """Estimated time of those passes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the pipeline would take."""
+
+    stages: list[StagePlan]
+    seconds_per_window: float
+    """One window's forward pass."""
+    basis: str
+    """How that was obtained."""
+    memory_bytes: int
+    """Largest memory needed."""
+    disk_bytes: int
+    """Disk taken by runs, partial results included."""
+
+    @property
+    def missing_seconds(self) -> float:
+        """Time of the stages that are not complete."""
+        return sum(stage.seconds for stage in self.stages if stage.state != "complete")
+
+
+def make_plan(pipeline: Pipeline, *, seconds_per_window: float | None = None) -> Plan:
+    """Plan every stage.
+
+    Args:
+        pipeline: the pipeline.
+        seconds_per_window: a measured time; without one, that of earlier runs is used, or the
+            speed of a matrix product on this machine.
+    """
+    session = pipeline.session
+    seconds, basis = _seconds_per_window(session, seconds_per_window)
+    rows = []
+    for stage in STAGES.values():
+        state, run_id = pipeline.status(stage)
+        windows = forward_windows(pipeline, stage)
+        rows.append(
+            StagePlan(str(stage.command), state, run_id, windows, round(windows * seconds, 1))
+        )
+    weights = session.outline.n_params * _ITEM_BYTES[session.device.dtype]
+    return Plan(rows, seconds, basis, weights + _WORKING_BYTES, disk_bytes(session))
+
+
+def forward_windows(pipeline: Pipeline, stage: Stage) -> int:
+    """Windows that a stage passes through the model."""
+    session = pipeline.session
+    data, gains = session.config.data.A, len(session.config.gain.grid)
+    return {
+        StageTag.S01: 2 * data.n_windows_calibration,
+        StageTag.S02: gains * data.n_windows_calibration,
+        StageTag.S03: _raster_gains(pipeline) * data.n_windows_rasters,
+    }.get(stage.tag, 0)
+
+
+def _n_curves(session: Session) -> int:
+    return len(session.config.events.spike_defs) * len(session.config.events.targets)
+
+
+def _raster_gains(pipeline: Pipeline) -> int:
+    """Distinct gains of Phase 3; before g* is known, the most there can be."""
+    config = pipeline.session.config
+    most = min(len(config.gain.grid), 1 + _n_curves(pipeline.session))
+    state, run_id = pipeline.status(STAGES[StageTag.S02B])
+    if state != "complete" or run_id is None:
+        return most
+    try:
+        reader = pipeline.session.store.open(run_id)
+        path = reader.path(f"{RunSubdir.RESULTS}/{OUTPUT.GSTAR_JSON_BASENAME}")
+        choices = read_document(path, GStarDocument).choices
+    except AvalatticeError:
+        return most
+    return len({choice.gain for choice in choices if choice.gain} | {CONST.GAIN_BASELINE})
+
+
+def _seconds_per_window(session: Session, measured: float | None) -> tuple[float, str]:
+    if measured is not None:
+        return measured, "one window, measured now"
+    for record in _records_like(session):
+        steps = ("moments", "base_rates", "rate_matching", "rasters")
+        seconds = sum(record.cost.seconds.get(step, 0.0) for step in steps)
+        if seconds and record.cost.forward_windows:
+            return seconds / record.cost.forward_windows, f"measured in {record.run_id}"
+    return _from_matrix_product(session), "speed of a matrix product (phase0_validate_env measures)"
+
+
+def _records_like(session: Session) -> Iterator[RunRecord]:
+    """Records of complete runs of the same model, window length, device and dtype."""
+    here = session.model_record
+    for run_id in session.store.run_ids():
+        if session.store.status(run_id) != "complete":
+            continue
+        record = session.store.open(run_id).record
+        tokens = record.cost.forward_windows * session.window_plan.seq_len_tokens
+        if record.model == here and tokens and record.cost.forward_tokens >= tokens:
+            yield record
+
+
+def _from_matrix_product(session: Session) -> float:
+    import torch
+
+    matrix = torch.ones(_MATRIX, _MATRIX)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        torch.mm(matrix, matrix)
+        times.append(time.perf_counter() - start)
+    flop_per_second = _EFFICIENCY * 2 * _MATRIX**3 / min(times)
+    tokens = session.window_plan.seq_len_tokens + session.window_plan.warmup_tokens
+    return _FLOP_PER_WEIGHT * session.outline.n_params * tokens / flop_per_second
+
+
+def disk_bytes(session: Session) -> int:
+    """Disk that the configured runs take, partial results included."""
+    data, curves = session.config.data, _n_curves(session)
+    sites = session.outline.n_layers * data.seq_len_tokens * _RASTER_BYTES
+    grid = len(session.config.gain.grid) * curves * data.A.n_windows_calibration * sites
+    rasters = 2 * curves * data.A.n_windows_rasters * sites
+    return grid + 2 * rasters  # while Phase 3 runs, its partial results are there too

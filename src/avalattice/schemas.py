@@ -1,0 +1,37 @@
+"""What every artifact must look like inside, by file name: for ``verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from avalattice.arrays import read_npz
+from avalattice.canon import OUTPUT
+from avalattice.config import load
+from avalattice.export import schemas
+from avalattice.export.documents import GStarDocument, RateTargetsDocument, read_document
+from avalattice.export.tabular import check_table
+from avalattice.lattice.rasters import load_rasters
+from avalattice.stages.context import CALIBRATION_SPEC
+from avalattice.store.verify import SchemaCheck
+
+
+def _check_calibration(path: Path) -> None:
+    read_npz(path, CALIBRATION_SPEC)
+
+
+_check_table = partial(check_table, schemas=schemas.ALL)
+
+ARTIFACT_SCHEMAS: Mapping[str, SchemaCheck] = {
+    OUTPUT.CONFIG_RESOLVED_YAML: load,
+    OUTPUT.CALIBRATION_STATS_NPZ_BASENAME: _check_calibration,
+    OUTPUT.RATE_TARGETS_JSON_BASENAME: partial(read_document, kind=RateTargetsDocument),
+    OUTPUT.GSTAR_JSON_BASENAME: partial(read_document, kind=GStarDocument),
+    OUTPUT.METRICS_PARQUET_BASENAME: _check_table,
+    OUTPUT.METRICS_WINDOWS_PARQUET_BASENAME: _check_table,
+    OUTPUT.THRESHOLDS_PARQUET_BASENAME: _check_table,
+    OUTPUT.WINDOWS_PARQUET_BASENAME: _check_table,
+    OUTPUT.RASTER_NPZ_BASENAME: load_rasters,
+    OUTPUT.GRID_RASTER_NPZ_BASENAME: load_rasters,
+}

@@ -1,0 +1,163 @@
+"""What a stage is given: the session, its upstream runs, and the run that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from avalattice import __version__
+from avalattice.arrays import ArraySpec, BlockArray
+from avalattice.canon import OUTPUT, DatasetRole, RunSubdir, StageTag, WindowSet
+from avalattice.config import Config
+from avalattice.data.windows import WindowSlice
+from avalattice.export.documents import Document, read_document
+from avalattice.export.tables import Provenance
+from avalattice.export.tabular import TableSchema, read_table, write_table
+from avalattice.lattice.rasters import Condition
+from avalattice.rng import NamePart, stream
+from avalattice.stages.session import Session
+from avalattice.store.runs import RunReader, RunWriter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from avalattice.events.calibration import Calibration, LayerScale
+    from avalattice.events.passes import Batch
+    from avalattice.progress import Task
+
+Result = TypeVar("Result")
+
+CALIBRATION_SPEC: Mapping[str, ArraySpec] = {
+    "mu": ArraySpec("float32", "L F"),
+    "sigma": ArraySpec("float32", "L F"),
+    "d_ff": ArraySpec("int64", "L"),
+    "n_tokens": ArraySpec("int64", ""),
+}
+
+
+def result(basename: str) -> str:
+    """The path of an artifact in the results folder."""
+    return f"{RunSubdir.RESULTS}/{basename}"
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """One stage's view of its surroundings."""
+
+    session: Session
+    tag: StageTag
+    run: RunWriter
+    inputs: Mapping[StageTag, RunReader]
+    config_hash: str
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return self.session.config
+
+    @property
+    def provenance(self) -> Provenance:
+        """What tables begin and end with."""
+        return Provenance(
+            run_id=self.run.run_id,
+            stage_id=str(self.tag),
+            model_id=self.session.model_record.id,
+            model_role=str(self.session.role),
+            dataset_role=str(DatasetRole.A),
+            config_hash=self.config_hash,
+            code_version=__version__,
+        )
+
+    def windows(self, window_set: WindowSet) -> WindowSlice:
+        """A slice of Dataset A."""
+        return self.session.windows[window_set]
+
+    def rng(self, *name: NamePart) -> np.random.Generator:
+        """The random stream of a name."""
+        return stream(self.config.seed, *name)
+
+    # ----------------------------------------------------------------- inputs
+
+    def calibration(self) -> Calibration:
+        """Phase 1's calibration."""
+        from avalattice.events.calibration import Calibration
+
+        arrays = self.inputs[StageTag.S01].npz(
+            result(OUTPUT.CALIBRATION_STATS_NPZ_BASENAME), CALIBRATION_SPEC
+        )
+        return Calibration(arrays["mu"], arrays["sigma"], arrays["d_ff"], int(arrays["n_tokens"]))
+
+    def scales(self, calibration: Calibration | None = None) -> list[LayerScale]:
+        """The standardisation by a calibration (Phase 1's), on the model's device."""
+        calibration = calibration or self.calibration()
+        return calibration.layers(next(self.session.model.parameters()).device)
+
+    def document(self, tag: StageTag, basename: str, kind: type[Document]) -> Document:
+        """A JSON artifact of an upstream run."""
+        return read_document(self.inputs[tag].path(result(basename)), kind)
+
+    def rows(self, tag: StageTag, basename: str, schema: TableSchema) -> list[dict[str, Any]]:
+        """The rows of a table of an upstream run."""
+        table = read_table(self.inputs[tag].path(result(basename)), schema)
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
+
+    # ---------------------------------------------------------------- outputs
+
+    def write_table(
+        self, basename: str, schema: TableSchema, rows: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Write a validated table to the results folder."""
+        table = schema.table(rows)
+        self.run.write(result(basename), lambda file: write_table(table, file))
+
+    def write_npz(self, basename: str, arrays: Mapping[str, np.ndarray | BlockArray]) -> None:
+        """Write arrays to the results folder."""
+        self.run.write_npz(result(basename), arrays)
+
+    def write_json(self, basename: str, value: Any) -> None:
+        """Write a JSON document to the results folder."""
+        self.run.write_json(result(basename), value)
+
+    def record_conditions(self, conditions: Sequence[Condition]) -> None:
+        """Put the mapping from cond_id to conditions into the record."""
+        self.run.record.conditions = [
+            {"cond_id": c, **condition.to_json()} for c, condition in enumerate(conditions)
+        ]
+
+    # ---------------------------------------------------------- forward passes
+
+    @contextmanager
+    def progress(self, name: str, total: int) -> Iterator[Task]:
+        """Show a task of ``total`` windows."""
+        with self.session.reporter.task(name, total) as task:
+            yield task
+
+    def forward(
+        self,
+        batches: Iterable[Batch],
+        g: Decimal,
+        function: Callable[[int, Tensor], Result],
+        task: Task,
+    ) -> Iterator[tuple[Batch, list[Result]]]:
+        """Pass batches through the model at gain g, counted, in order.
+
+        Yields:
+            Each batch with the function's result for each layer.
+        """
+        from avalattice.events.passes import collect
+
+        model = self.session.model
+
+        def work(batch: Batch) -> tuple[Batch, list[Result]]:
+            return batch, collect(model, batch, g, function)
+
+        for batch, results in self.session.engine.map(work, batches):
+            self.run.count_forward(batch.n_windows, batch.input_ids.numel())
+            task.advance(batch.n_windows)
+            yield batch, results

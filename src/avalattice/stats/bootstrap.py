@@ -1,0 +1,98 @@
+"""Window bootstrap: intervals of statistics that are functions of sums over windows.
+
+Windows are resampled with replacement (Efron 1979). A replicate's sums are the windows' sums
+weighted by how often each window was drawn, so a replicate costs one row of a matrix product, and
+statistics that share a :class:`Resamples` are paired. The thresholds tau are held fixed: intervals
+are those of the measurement given the thresholds.
+
+Few windows make intervals too narrow: at 8 windows a nominal 95 % covers about 88 % for a mean and
+67 % for chi. Callers flag intervals from fewer than FEW_WINDOWS windows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from avalattice.errors import ArrayError
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval; NaN where it is undefined."""
+
+    low: Float64[np.ndarray, "*stack"]
+    """Lower end."""
+    high: Float64[np.ndarray, "*stack"]
+    """Upper end."""
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """How often each window stands in each replicate."""
+
+    weights: Float64[np.ndarray, "R N"]
+    """Multinomial counts; each row sums to N."""
+
+    @classmethod
+    def draw(cls, n_windows: int, reps: int, rng: np.random.Generator) -> Resamples:
+        """Draw ``reps`` resamples of ``n_windows`` windows.
+
+        Raises:
+            ArrayError: there is no window.
+        """
+        if n_windows < 1:
+            raise ArrayError("a window bootstrap needs at least one window, found none")
+        picks = np.full(n_windows, 1 / n_windows)
+        return cls(rng.multinomial(n_windows, picks, size=reps).astype(np.float64))
+
+    def sums(self, per_window: np.ndarray) -> Float64[np.ndarray, "R ..."]:
+        """Each replicate's sums, from per-window values [N, ...].
+
+        Raises:
+            ArrayError: the number of windows is another.
+        """
+        n_windows = self.weights.shape[1]
+        if len(per_window) != n_windows:
+            raise ArrayError(f"resamples of {n_windows} windows, values of {len(per_window)}")
+        return np.tensordot(self.weights, per_window, axes=1)
+
+
+def percentile_interval(replicates: np.ndarray, *, level: float = LEVEL) -> Interval:
+    """Percentile interval of replicates [R, ...]; undefined replicates are left out."""
+    tail = (1 - level) / 2
+    some = ~np.isnan(replicates).all(axis=0)
+    ends = np.full((2, *replicates.shape[1:]), np.nan)
+    if some.any():
+        ends[:, some] = np.nanquantile(replicates[:, some], [tail, 1 - tail], axis=0)
+    return Interval(ends[0], ends[1])
+
+
+def studentised_log_interval(
+    estimate: np.ndarray,
+    log_se: np.ndarray,
+    replicates: np.ndarray,
+    replicate_log_se: np.ndarray,
+    *,
+    level: float = LEVEL,
+) -> Interval:
+    """Bootstrap-t interval on a positive statistic's logarithm (Efron and Tibshirani 1993).
+
+    Args:
+        estimate: the statistic.
+        log_se: standard error of its logarithm.
+        replicates: its replicates [R, ...].
+        replicate_log_se: their standard errors [R, ...].
+        level: coverage.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = (np.log(replicates) - np.log(estimate)) / replicate_log_se
+        t[~np.isfinite(t)] = np.nan
+        quantiles = percentile_interval(t, level=level)
+        low = np.exp(np.log(estimate) - quantiles.high * log_se)
+        high = np.exp(np.log(estimate) - quantiles.low * log_se)
+    return Interval(np.asarray(low), np.asarray(high))
