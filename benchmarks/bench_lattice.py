@@ -17,12 +17,9 @@ import scipy.ndimage
 
 from avalattice.canon import AdjacencyId, NullId
 from avalattice.lattice.avalanches import avalanches
-from avalattice.lattice.nulls import (
-    branching_null_ensemble,
-    branching_null_exact,
-    independent_sites,
-    permutation_null,
-)
+from avalattice.lattice.null_moments import branching_null_exact
+from avalattice.lattice.nulls import branching_null_ensemble, permutation_null
+from avalattice.lattice.percolation import independent_sites
 
 AVALANCHE_SHAPE = (1024, 28, 256)
 NULL_SHAPE = (8, 128, 30, 256)

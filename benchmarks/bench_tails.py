@@ -18,15 +18,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from avalattice.stats.tails import (
+from avalattice.stats.tail_laws import (
     Family,
-    TailFit,
     TailLaw,
-    fit_tail,
     lognormal,
     power_law,
     truncated_power_law,
 )
+from avalattice.stats.tails import TailFit, fit_tail
 
 SAMPLES: dict[str, TailLaw] = {
     "power law, alpha 1.5": power_law(1.5),

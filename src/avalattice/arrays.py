@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Bool, Float, Int32, Integer, UInt8, UInt16
 from numpy.lib import format as npy
 
@@ -29,6 +30,10 @@ OccupancyStack: TypeAlias = UInt8[np.ndarray, "C N L T"]
 Windows: TypeAlias = Int32[np.ndarray, "N T"]
 AnyCounts: TypeAlias = Integer[np.ndarray, "*stack L T"] | Bool[np.ndarray, "*stack L T"]
 UnitStats: TypeAlias = Float[np.ndarray, "L F"]
+Floats: TypeAlias = npt.NDArray[np.float64]
+"""Of any shape: inside a formula."""
+Ints: TypeAlias = npt.NDArray[np.int64]
+"""Of any shape: inside a formula."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LOCAL_HEADER_BYTES = 30
@@ -182,6 +187,19 @@ def check_arrays(
                 raise ArrayError(
                     f"{where}: axis {axis} has length {length} in {name} but {known} in {first}"
                 )
+
+
+def check_counts(name: str, array: np.ndarray) -> None:
+    """Refuse anything but whole numbers with axes [..., L, T].
+
+    Raises:
+        ArrayError: naming the array, the expected and the found.
+    """
+    if array.dtype.kind not in "bui" or array.ndim < 2 or 0 in array.shape[-2:]:
+        raise ArrayError(
+            f"{name}: expected whole numbers with axes [..., L, T], L and T at least 1, "
+            f"found {array.dtype} of shape {array.shape}"
+        )
 
 
 def row_blocks(array: np.ndarray, rows: int = 8) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Size–duration relation: critical trees, planted exponents, gates and the profile collapse."""
+"""Size–duration relation: critical trees, planted exponents, gates and the scaling relation."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from scipy.stats import binom
 
 from avalattice.canon import CONST
 from avalattice.errors import ArrayError, InputError
+from avalattice.stats.bootstrap import Resamples
 from avalattice.stats.scaling import (
+    CRACKLING_SPANS,
     Crackling,
-    avalanche_profiles,
     crackling,
     exponent_relation,
     gamma_predicted,
-    mean_profiles,
-    profile_collapse,
 )
-from avalattice.stats.tails import fit_tail, power_law, window_weights
-
-SPANS = np.arange(CONST.CRACKLING_D_RANGE_MIN, CONST.CRACKLING_D_RANGE_MAX + 1)
+from avalattice.stats.tail_laws import power_law
+from avalattice.stats.tails import fit_tail
 
 
 def trees(n: int, generations: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -60,17 +58,16 @@ def planted(rng, gamma: float, *, n: int = 20_000, n_windows: int = 50, noise: f
 def test_critical_trees_have_gamma_two():
     """On critical trees gamma is the exact slope of its spans, and grows towards 2 with them."""
     rng = np.random.default_rng(1)
-    size, duration = trees(300_000, SPANS[-1], rng)
+    size, duration = trees(300_000, CRACKLING_SPANS[-1], rng)
     exact = mean_tree_size(100_000)
     found = []
     for shortest in (3, 8, 20):
         kept = duration >= shortest
-        fit = crackling(
-            size[kept], duration[kept], window=rng.integers(0, 50, kept.sum()), rng=rng, reps=200
-        )
+        window, resamples = rng.integers(0, 50, kept.sum()), Resamples.draw(50, 200, rng)
+        fit = crackling(size[kept], duration[kept], window=window, resamples=resamples)
         weight = np.bincount(duration[kept])[fit.span]
         slope = np.polyfit(np.log(fit.span), np.log(exact[fit.span - 1]), 1, w=np.sqrt(weight))[0]
-        assert fit.gamma == pytest.approx(slope, abs=fit.interval.width)
+        assert fit.gamma == pytest.approx(slope, abs=float(fit.interval.width))
         found.append(fit.gamma)
     assert 1.6 < found[0] < found[1] < found[2] < 2
     assert math.log(exact[-1] / exact[49_999]) / math.log(2) == pytest.approx(2, abs=1e-3)
@@ -79,8 +76,8 @@ def test_critical_trees_have_gamma_two():
 def test_sizes_that_do_not_know_their_span_have_gamma_zero():
     """Shuffling sizes among the trees destroys the relation."""
     rng = np.random.default_rng(2)
-    size, duration = trees(50_000, SPANS[-1], rng)
-    inside = duration >= SPANS[0]
+    size, duration = trees(50_000, CRACKLING_SPANS[-1], rng)
+    inside = duration >= CRACKLING_SPANS[0]
     fit = crackling(rng.permutation(size[inside]), duration[inside])
     assert abs(fit.gamma) < 0.2
     assert crackling(size, duration).gamma > 1.6
@@ -89,12 +86,14 @@ def test_sizes_that_do_not_know_their_span_have_gamma_zero():
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 1.5, 2.0])
 def test_planted_exponents_are_recovered(gamma):
     """Sizes D^gamma give gamma with r² near one; spans outside the range do not enter."""
-    span = np.repeat(SPANS, 50)
+    span = np.repeat(CRACKLING_SPANS, 50)
     size = np.rint(1e6 * span.astype(float) ** gamma).astype(np.int64)
-    fit = crackling(np.append(size, [1, 1]), np.append(span, [SPANS[0] - 1, SPANS[-1] + 1]))
+    fit = crackling(
+        np.append(size, [1, 1]), np.append(span, [CRACKLING_SPANS[0] - 1, CRACKLING_SPANS[-1] + 1])
+    )
     assert fit.gamma == pytest.approx(gamma, abs=1e-6)
     assert fit.r2 == pytest.approx(1, abs=1e-9)
-    assert (fit.n_duration_points, fit.n_avalanches_used) == (len(SPANS), len(span))
+    assert (fit.n_duration_points, fit.n_avalanches_used) == (len(CRACKLING_SPANS), len(span))
 
 
 def test_weights_are_the_numbers_of_avalanches():
@@ -102,8 +101,8 @@ def test_weights_are_the_numbers_of_avalanches():
     rng = np.random.default_rng(3)
     size, duration, _ = planted(rng, 1.3)
     fit = crackling(size, duration)
-    n = np.bincount(duration[duration <= SPANS[-1]], minlength=SPANS[-1] + 1)
-    span = SPANS[n[SPANS] >= CONST.CRACKLING_MIN_PER_POINT]
+    n = np.bincount(duration[duration <= CRACKLING_SPANS[-1]], minlength=CRACKLING_SPANS[-1] + 1)
+    span = CRACKLING_SPANS[n[CRACKLING_SPANS] >= CONST.CRACKLING_MIN_PER_POINT]
     mean = np.array([size[duration == d].mean() for d in span])
     weighted = np.polyfit(np.log(span), np.log(mean), 1, w=np.sqrt(n[span]))[0]
     unweighted = np.polyfit(np.log(span), np.log(mean), 1)[0]
@@ -130,7 +129,8 @@ def test_intervals_over_windows_cover():
         size = rng.poisson(1000 * (duration / 8) ** gamma)
         window = np.repeat(np.arange(n_windows), 100)
         for kind, windows in enumerate((window, rng.permutation(window))):
-            fit = crackling(size, duration, window=windows, rng=rng, reps=200)
+            resamples = Resamples.draw(n_windows, 200, rng)
+            fit = crackling(size, duration, window=windows, resamples=resamples)
             covered[kind] += fit.interval.low <= truth <= fit.interval.high
     assert binom.cdf(covered[0], trials, 0.93) > 0.01
     assert binom.cdf(covered[1], trials, 0.93) < 0.01
@@ -142,9 +142,9 @@ def test_a_replicate_is_the_fit_of_the_windows_drawn():
     size, duration, window = planted(rng, 1.5, n_windows=6)
     few = duration <= 10  # spans that every draw of windows fills, so that both keep the same ones
     size, duration, window = size[few], duration[few], window[few]
-    weights = window_weights(6, 5, rng)
-    fit = crackling(size, duration, window=window, weights=weights)
-    for row, gamma in zip(weights, fit.interval.replicates, strict=True):
+    resamples = Resamples.draw(6, 5, rng)
+    fit = crackling(size, duration, window=window, resamples=resamples)
+    for row, gamma in zip(resamples.weights, fit.replicates, strict=True):
         repeats = row.astype(int)[window]
         drawn = crackling(np.repeat(size, repeats), np.repeat(duration, repeats))
         assert gamma == pytest.approx(drawn.gamma, rel=1e-9)
@@ -157,7 +157,8 @@ def test_gates():
     """A clean relation passes; few spans, a wide interval, or no windows fail with their reason."""
     rng = np.random.default_rng(6)
     size, duration, window = planted(rng, 1.4)
-    assert crackling(size, duration, window=window, rng=rng).passed
+    resamples = Resamples.draw(50, CONST.BOOTSTRAP_REPS, rng)
+    assert crackling(size, duration, window=window, resamples=resamples).passed
 
     def failed(fit: Crackling) -> str:
         assert not fit.passed
@@ -165,17 +166,18 @@ def test_gates():
         return fit.reason
 
     short = duration <= 8
-    fit = crackling(size[short], duration[short], window=window[short], rng=rng)
+    fit = crackling(size[short], duration[short], window=window[short], resamples=resamples)
     assert f"{CONST.CRACKLING_MIN_POINTS} needed" in failed(fit)
     assert "no windows" in failed(crackling(size, duration))
     noisy = 1 + rng.poisson(np.exp(4 * rng.standard_normal(len(size))))
-    assert "wide" in failed(crackling(noisy, duration, window=window, rng=rng))
+    assert "wide" in failed(crackling(noisy, duration, window=window, resamples=resamples))
 
 
 def test_nothing_to_fit_is_nan_with_a_reason():
     """No avalanches, or avalanches of one span, have no slope."""
+    resamples = Resamples.draw(1, 10, np.random.default_rng(0))
     for span in (np.array([], np.int64), np.full(20, 5)):
-        fit = crackling(span, span, window=np.zeros_like(span), rng=np.random.default_rng(0))
+        fit = crackling(span, span, window=np.zeros_like(span), resamples=resamples)
         assert math.isnan(fit.gamma)
         assert not fit.passed
         assert "a slope needs two spans" in fit.reason
@@ -203,20 +205,32 @@ def test_border_avalanches_are_told_apart():
         ({"duration": np.array([1, 2, 3])}, "duration must have the shape of size"),
         ({"duration": np.array([0, 1])}, "duration must be at least 1"),
         ({"touches_border": np.array([True])}, "touches_border must have the shape of size"),
-        ({"window": np.array([0, 7]), "n_windows": 5}, "window must hold 0 … 4"),
+        ({"window": np.array([0, 7])}, "window must hold 0 … 4"),
     ],
 )
 def test_wrong_arrays_are_named(change, message):
     """Wrong dtype, shape or range raises an error that names the array, the expected, the found."""
-    right = {"size": np.array([1, 2]), "duration": np.array([1, 2])}
+    right = {"size": np.array([1, 2]), "duration": np.array([1, 2]), "window": np.array([0, 1])}
+    resamples = Resamples.draw(5, 10, np.random.default_rng(0))
     with pytest.raises(ArrayError, match=message):
-        crackling(**(right | change), rng=np.random.default_rng(0))
+        crackling(**(right | change), resamples=resamples)
 
 
-def test_an_interval_needs_a_generator():
-    """Windows without a generator or weights are an error."""
-    with pytest.raises(InputError, match="give rng"):
-        crackling(np.array([1, 2]), np.array([1, 2]), window=np.array([0, 1]))
+def test_windows_and_resamples_belong_together():
+    """Windows without resamples, or resamples without windows, are an error."""
+    resamples = Resamples.draw(2, 3, np.random.default_rng(0))
+    for given in ({"window": np.array([0, 1])}, {"resamples": resamples}):
+        with pytest.raises(InputError, match="an interval over windows needs both"):
+            crackling(np.array([1, 2]), np.array([1, 2]), **given)
+
+
+def test_few_windows_are_flagged():
+    """Fewer than FEW_WINDOWS windows raise the flag, that many do not, nor does no window."""
+    size, rng = np.arange(1, 50), np.random.default_rng(0)
+    for n_windows, few in ((CONST.FEW_WINDOWS - 1, True), (CONST.FEW_WINDOWS, False)):
+        resamples = Resamples.draw(n_windows, 5, rng)
+        assert crackling(size, size, window=size % 7, resamples=resamples).few_windows == few
+    assert not crackling(size, size).few_windows
 
 
 # -------------------------------------------------------------------- scaling relation
@@ -234,14 +248,14 @@ def test_exponent_relation_pairs_its_replicates():
     rng = np.random.default_rng(7)
     size, duration, window = planted(rng, 1.5, n_windows=12)
     fits = {"size_fit": fit_tail(size, xmin=50), "duration_fit": fit_tail(duration, xmin=1)}
-    weights = window_weights(12, 4, rng)
-    relation = exponent_relation(size, duration, window, weights=weights, **fits)
-    gamma = crackling(size, duration, window=window, weights=weights)
+    resamples = Resamples.draw(12, 4, rng)
+    relation = exponent_relation(size, duration, window, resamples, **fits)
+    gamma = crackling(size, duration, window=window, resamples=resamples)
     predicted = gamma_predicted(fits["size_fit"].alpha, fits["duration_fit"].alpha)
     assert relation.dcc_signed == pytest.approx(gamma.gamma - predicted)
     assert relation.dcc == abs(relation.dcc_signed)
     for row, measured, found in zip(
-        weights, gamma.interval.replicates, relation.interval.replicates, strict=True
+        resamples.weights, gamma.replicates, relation.replicates, strict=True
     ):
         counts = row.astype(int)[window]
         alpha_size = fit_tail(size, counts=counts, xmin=50).alpha
@@ -256,22 +270,15 @@ def test_relation_holds_where_it_is_planted_and_not_elsewhere():
     window = rng.integers(0, 60, len(duration))
     # an integer size near 1000·D^1.5 with noise, so that S is a power law of (2.2 − 1)/1.5 + 1
     size = np.rint(1000 * (duration + rng.random(len(duration))) ** 1.5).astype(np.int64)
-    kept = {"rng": rng, "reps": 300}
+    resamples = Resamples.draw(60, 300, rng)
     duration_fit = fit_tail(duration, xmin=3, xmax=60)
     bounds = {"xmin": int(size.min()), "xmax": int(size.max())}
-    obeys = exponent_relation(
-        size, duration, window, size_fit=fit_tail(size, **bounds), duration_fit=duration_fit, **kept
-    )
+    fits = {"size_fit": fit_tail(size, **bounds), "duration_fit": duration_fit}
+    obeys = exponent_relation(size, duration, window, resamples, **fits)
     assert abs(obeys.dcc_signed) < 0.25
     other = rng.permutation(size)
-    breaks = exponent_relation(
-        other,
-        duration,
-        window,
-        size_fit=fit_tail(other, **bounds),
-        duration_fit=duration_fit,
-        **kept,
-    )
+    fits["size_fit"] = fit_tail(other, **bounds)
+    breaks = exponent_relation(other, duration, window, resamples, **fits)
     assert breaks.interval.high < -1
 
 
@@ -279,102 +286,8 @@ def test_relation_without_a_fit_is_nan_with_a_reason():
     """An undefined tail exponent leaves the relation undefined, and is named."""
     rng = np.random.default_rng(9)
     size, duration, window = planted(rng, 1.5, n=2000)
-    nothing = fit_tail(np.full(10, 3))
-    relation = exponent_relation(
-        size, duration, window, size_fit=nothing, duration_fit=fit_tail(duration), rng=rng, reps=10
-    )
+    fits = {"size_fit": fit_tail(np.full(10, 3)), "duration_fit": fit_tail(duration)}
+    relation = exponent_relation(size, duration, window, Resamples.draw(50, 10, rng), **fits)
     assert math.isnan(relation.dcc_signed)
     assert math.isnan(relation.interval.low)
     assert relation.reason == "alpha_S undefined"
-
-
-# -------------------------------------------------------------------- profile collapse
-
-
-def parabolas(gamma: float, lean: float = 0.0) -> dict[int, np.ndarray]:
-    """Profiles D^(gamma − 1)·F(t) with one shape F, leaning early for a positive lean."""
-    found = {}
-    for span in (8, 12, 20, 40):
-        t = np.arange(1, span + 1) / (span + 1)
-        found[span] = span ** (gamma - 1) * t * (1 - t) * (1 + lean * (1 - 2 * t))
-    return found
-
-
-def test_profiles_of_one_shape_collapse_at_their_exponent_only():
-    """The error is smallest at the planted gamma, and larger on either side."""
-    errors = {gamma: profile_collapse(parabolas(1.6), gamma).error for gamma in (1.2, 1.6, 2.0)}
-    assert errors[1.6] < 1e-3
-    assert min(errors[1.2], errors[2.0]) > 20 * errors[1.6]
-
-
-def test_collapse_error_is_that_of_its_formula():
-    """Two flat curves of heights 1 and 2: variance ½ over the squared range of all."""
-    collapse = profile_collapse({3: np.ones(3), 4: 2 * np.ones(4)}, 1.0)
-    expected = np.mean(np.var(collapse.curves, axis=0, ddof=1)) / 2**2
-    assert collapse.error == pytest.approx(expected)
-    middle = collapse.curves[:, 500]
-    np.testing.assert_allclose(middle, [1, 2])
-
-
-def test_skewness_has_the_sign_of_the_lean():
-    """A symmetric shape has none; one that leans early is positive, its mirror image negative."""
-    skewness = [profile_collapse(parabolas(1.5, lean), 1.5).skewness for lean in (-0.5, 0.0, 0.5)]
-    assert skewness[0] == pytest.approx(-skewness[2])
-    assert skewness[1] == pytest.approx(0, abs=1e-9)
-    assert skewness[2] > 0.1
-
-
-def test_one_profile_has_no_collapse():
-    """A single span, or none, gives NaN with a reason."""
-    for profiles in ({}, {5: np.ones(5)}):
-        collapse = profile_collapse(profiles, 1.5)
-        assert math.isnan(collapse.error)
-        assert "a collapse needs two" in collapse.reason
-    with pytest.raises(ArrayError, match="profile of span 5 has 4 values"):
-        profile_collapse({5: np.ones(4)}, 1.5)
-
-
-def test_profiles_are_the_events_of_each_token():
-    """Profiles of a labelled stack are its counts summed over layers, from first to last token."""
-    rng = np.random.default_rng(10)
-    A = rng.integers(1, 5, (2, 3, 4, 9)).astype(np.uint16)
-    labels = np.zeros(A.shape, np.int64)
-    labels[0, 0, 1:3, 2:6] = 7
-    labels[0, 0, 0, 8] = 2
-    labels[1, 2, :, 0:5] = 40
-    profiles = avalanche_profiles(A, labels)
-    np.testing.assert_array_equal(profiles.duration, [1, 4, 5])
-    expected = [A[0, 0, 0, 8:9], A[0, 0, 1:3, 2:6].sum(axis=0), A[1, 2, :, 0:5].sum(axis=0)]
-    np.testing.assert_array_equal(profiles.events, np.concatenate(expected))
-    np.testing.assert_array_equal(profiles.start, [0, 1, 5])
-
-
-def test_mean_profiles_average_within_a_span():
-    """Spans with enough avalanches have the mean of their profiles; rarer spans are left out."""
-    enough = CONST.CRACKLING_MIN_PER_POINT
-    A = np.random.default_rng(11).integers(1, 9, (enough, 2, 10)).astype(np.uint16)
-    labels = np.zeros(A.shape, np.int64)
-    labels[:, :, 0:4] = np.arange(1, enough + 1)[:, None, None]
-    labels[:-1, :, 5:10] = np.arange(100, 100 + enough - 1)[:, None, None]
-    means = mean_profiles(avalanche_profiles(A, labels))
-    assert list(means) == [4]
-    np.testing.assert_allclose(means[4], A[:, :, 0:4].sum(axis=1).mean(axis=0))
-
-
-def test_empty_stacks_have_no_profiles():
-    """A silent stack gives no profile, and no error."""
-    profiles = avalanche_profiles(np.zeros((2, 3, 5), np.uint16), np.zeros((2, 3, 5), np.int64))
-    assert profiles.events.size == profiles.duration.size == 0
-    assert mean_profiles(profiles) == {}
-
-
-def test_labels_must_name_one_avalanche():
-    """A label in two windows, a negative one, or labels of another shape are errors."""
-    A = np.ones((2, 2, 3), np.uint16)
-    for labels, message in (
-        (np.ones((2, 2, 3), np.int64), "unique across the stack"),
-        (np.full((2, 2, 3), -1), "at least 0"),
-        (np.ones((2, 3), np.int64), "one shape"),
-    ):
-        with pytest.raises(ArrayError, match=message):
-            avalanche_profiles(A, labels)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, Integer
 
-from avalattice.arrays import AnyCounts
+from avalattice.arrays import AnyCounts, check_counts
 from avalattice.canon import CONST, AdjacencyId
 from avalattice.errors import ArrayError, InputError
 
@@ -181,11 +181,7 @@ def _reach(adjacency: AdjacencyId | str) -> int:
 
 def _counts(name: str, counts: np.ndarray) -> Integer[np.ndarray, "N L T"]:
     """The stack as [N, L, T] in one of three integer types, so that few kernels are compiled."""
-    if counts.dtype.kind not in "bui" or counts.ndim < 2 or 0 in counts.shape[-2:]:
-        raise ArrayError(
-            f"{name}: expected whole numbers with axes [..., L, T], L and T at least 1, "
-            f"found {counts.dtype} of shape {counts.shape}"
-        )
+    check_counts(name, counts)
     if counts.dtype.kind == "i" and counts.size and counts.min() < 0:
         raise ArrayError(f"{name}: counts must not be negative, found {counts.min()}")
     narrow = {"b1": np.uint8, "u1": np.uint8, "u2": np.uint16}

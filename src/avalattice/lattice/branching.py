@@ -16,12 +16,12 @@ or subset is computed from those alone. A ratio without ancestors is NaN, with a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64, Integer
 
-from avalattice.arrays import AnyCounts
+from avalattice.arrays import AnyCounts, check_counts
 from avalattice.errors import ArrayError
 
 Denominator: TypeAlias = Literal["valid_edges", "all_sites"]
@@ -56,6 +56,41 @@ class EdgeSums:
         return np.asarray(self.values.sum(axis=-2))
 
 
+class Edges(NamedTuple):
+    """Which edges of a stack [..., L, T] are occupied at both ends, and which at their first."""
+
+    time_pairs: Bool[np.ndarray, "*stack L T-1"]
+    time_ancestors: Bool[np.ndarray, "*stack L T-1"]
+    depth_pairs: Bool[np.ndarray, "*stack L-1 T"]
+    depth_ancestors: Bool[np.ndarray, "*stack L-1 T"]
+
+    @classmethod
+    def of(cls, X: Bool[np.ndarray, "*stack L T"]) -> Edges:
+        """The edges of occupied sites."""
+        along, up = X[..., :-1], X[..., :-1, :]
+        return cls(along & X[..., 1:], along, up & X[..., 1:, :], up)
+
+    def counts(self) -> tuple[int, int, int, int]:
+        """How many of each there are in the whole stack."""
+        pairs, ancestors, depth_pairs, depth_ancestors = map(np.count_nonzero, self)
+        return int(pairs), int(ancestors), int(depth_pairs), int(depth_ancestors)
+
+
+def windows_of(A: np.ndarray) -> Integer[np.ndarray, "N L T"] | Bool[np.ndarray, "N L T"]:
+    """The raster of one condition, [L, T] or [N, L, T], as [N, L, T].
+
+    Raises:
+        ArrayError: no whole numbers, or other axes, say those of several conditions.
+    """
+    check_counts("raster", A)
+    if A.ndim > 3:
+        raise ArrayError(
+            f"raster: expected axes [N, L, T] of one condition, found shape {A.shape}: "
+            "edges are pooled over windows, never over conditions; pass one condition at a time"
+        )
+    return A.reshape(-1, *A.shape[-2:])
+
+
 def edge_sums(A: AnyCounts) -> EdgeSums:
     """The sums of a stack of rasters, A [..., L, T] of counts or occupancies.
 
@@ -67,19 +102,18 @@ def edge_sums(A: AnyCounts) -> EdgeSums:
         raise ArrayError(f"A must hold integers [..., L, T], found {A.dtype} of shape {A.shape}")
     X = A > 0
     sums = np.zeros((*A.shape[:-1], len(SUM_NAMES)), dtype=np.int64)
+    edges = Edges.of(X)
 
     def add(name: str, terms: np.ndarray) -> None:
         sums[..., : terms.shape[-2], _AT[name]] = terms.sum(axis=-1, dtype=np.int64)
 
     add("sites", X)
     add("events", A)
-    add("time_pairs", X[..., :-1] & X[..., 1:])
-    add("time_ancestors", X[..., :-1])
-    add("depth_pairs", X[..., :-1, :] & X[..., 1:, :])
-    add("depth_ancestors", X[..., :-1, :])
-    add("time_descendants", X[..., :-1] * A[..., 1:])
+    for name, occupied in edges._asdict().items():
+        add(name, occupied)
+    add("time_descendants", edges.time_ancestors * A[..., 1:])
     add("time_ancestor_events", A[..., :-1])
-    add("depth_descendants", X[..., :-1, :] * A[..., 1:, :])
+    add("depth_descendants", edges.depth_ancestors * A[..., 1:, :])
     add("depth_ancestor_events", A[..., :-1, :])
     return EdgeSums(sums)
 
@@ -114,7 +148,8 @@ class Branching:
         return f"{' and '.join(undefined)}: no occupied site has a successor" if undefined else None
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def ratio(numerator: np.ndarray | float | int, denominator: np.ndarray | float | int) -> np.ndarray:
+    """Numerator over denominator, in float64; NaN where that is not above zero."""
     nothing = np.full(np.shape(denominator), np.nan)
     with_ancestors = np.asarray(denominator) > 0
     return np.asarray(np.divide(numerator, denominator, out=nothing, where=with_ancestors))
@@ -128,15 +163,15 @@ def branching_from_sums(sums: np.ndarray, *, denominator: Denominator = "valid_e
         denominator: sites that have a successor, or all sites.
     """
 
-    def ratio(pairs: str, ancestors: str, everything: str) -> np.ndarray:
+    def pooled(pairs: str, ancestors: str, everything: str) -> np.ndarray:
         below = ancestors if denominator == "valid_edges" else everything
-        return _ratio(sums[..., _AT[pairs]], sums[..., _AT[below]])
+        return ratio(sums[..., _AT[pairs]], sums[..., _AT[below]])
 
     return Branching(
-        b_time=ratio("time_pairs", "time_ancestors", "sites"),
-        b_depth=ratio("depth_pairs", "depth_ancestors", "sites"),
-        b_time_count=ratio("time_descendants", "time_ancestor_events", "events"),
-        b_depth_count=ratio("depth_descendants", "depth_ancestor_events", "events"),
+        b_time=pooled("time_pairs", "time_ancestors", "sites"),
+        b_depth=pooled("depth_pairs", "depth_ancestors", "sites"),
+        b_time_count=pooled("time_descendants", "time_ancestor_events", "events"),
+        b_depth_count=pooled("depth_descendants", "depth_ancestor_events", "events"),
     )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
+from avalattice.canon import CONST
 from avalattice.errors import ArrayError
 
 LEVEL = 0.95
@@ -29,6 +30,11 @@ class Interval:
     """Lower end."""
     high: Float64[np.ndarray, "*stack"]
     """Upper end."""
+
+    @property
+    def width(self) -> Float64[np.ndarray, "*stack"]:
+        """High minus low."""
+        return np.asarray(self.high - self.low)
 
 
 @dataclass(frozen=True)
@@ -50,15 +56,24 @@ class Resamples:
         picks = np.full(n_windows, 1 / n_windows)
         return cls(rng.multinomial(n_windows, picks, size=reps).astype(np.float64))
 
+    @property
+    def n_windows(self) -> int:
+        """N."""
+        return len(self.weights.T)
+
+    @property
+    def few_windows(self) -> bool:
+        """Fewer than FEW_WINDOWS windows: intervals cover less than they say."""
+        return self.n_windows < CONST.FEW_WINDOWS
+
     def sums(self, per_window: np.ndarray) -> Float64[np.ndarray, "R ..."]:
         """Each replicate's sums, from per-window values [N, ...].
 
         Raises:
             ArrayError: the number of windows is another.
         """
-        n_windows = self.weights.shape[1]
-        if len(per_window) != n_windows:
-            raise ArrayError(f"resamples of {n_windows} windows, values of {len(per_window)}")
+        if len(per_window) != self.n_windows:
+            raise ArrayError(f"resamples of {self.n_windows} windows, values of {len(per_window)}")
         return np.tensordot(self.weights, per_window, axes=1)
 
 
@@ -69,7 +84,7 @@ def percentile_interval(replicates: np.ndarray, *, level: float = LEVEL) -> Inte
     ends = np.full((2, *replicates.shape[1:]), np.nan)
     if some.any():
         ends[:, some] = np.nanquantile(replicates[:, some], [tail, 1 - tail], axis=0)
-    return Interval(ends[0], ends[1])
+    return Interval(np.asarray(ends[0]), np.asarray(ends[1]))
 
 
 def studentised_log_interval(

@@ -38,17 +38,14 @@ import numpy.typing as npt
 from jaxtyping import Float, Int
 from scipy.optimize import minimize_scalar
 
+from avalattice.arrays import Floats, Ints
 from avalattice.errors import ArrayError, InputError
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Ints: TypeAlias = npt.NDArray[np.int64]
 Mean: TypeAlias = Literal["stationary", "step", "series"]
 
 _LARGEST_DEFAULT_LAG: Final = 100
 # b is sought here; activity that grows twofold per step is no longer one that a lag can follow
 _B_GRID: Final = np.linspace(0.001, 2.0, 2000)
-
-
 # standard errors that the largest of some ten slopes between independent series does not reach
 _CLEAR_OF_NOISE: Final = 4.0
 

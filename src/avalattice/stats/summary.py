@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from avalattice.canon import CONST
 from avalattice.lattice.branching import (
     SUM_NAMES,
     Branching,
@@ -61,11 +60,8 @@ class Summary:
     """Studentised interval of chi."""
     n_windows: int
     """N."""
-
-    @property
-    def few_windows(self) -> bool:
-        """Whether intervals rest on too few windows to be quoted without a warning."""
-        return self.n_windows < CONST.FEW_WINDOWS
+    few_windows: bool
+    """Whether intervals rest on too few windows to be quoted without a warning."""
 
 
 def summarise(
@@ -104,6 +100,7 @@ def summarise(
         susceptibility=susceptibility,
         chi_interval=chi_interval,
         n_windows=n_windows,
+        few_windows=resamples.few_windows,
     )
 
 

@@ -1,0 +1,214 @@
+"""What permutation and shift lead one to expect of the branching ratios, in closed form.
+
+With k occupied sites in a row of T and k' in the next layer's, permutation gives N = Σ X_t X_{t+1}
+edges along tokens and M = Σ X_l X_{l+1} along layers, with
+
+    E N = k(k−1)/T            Var N = k(k−1)(T−k)(T−k+1) / (T²(T−1))
+    E M = kk'/T               Var M = kk'(T−k)(T−k') / (T²(T−1))
+
+M is hypergeometric, and so is k − N, the number of runs (Wald and Wolfowitz 1940,
+doi:10.1214/aoms/1177731909). All these sums are uncorrelated: means and variances add up. Under the
+shift null M is one of the T values of the circular cross-correlation of the two rows, each equally
+likely: its mean is again kk'/T, its variance Σ_{f≠0} |F_l(f)|²|F_{l+1}(f)|² / T², with F the
+discrete Fourier transform of a row (Parseval). What the nulls keep and break is said in
+:mod:`avalattice.lattice.nulls`. The ratio of pooled sums is taken for its expectation; p-values are
+normal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from avalattice.arrays import AnyCounts
+from avalattice.lattice.branching import Edges, ratio, windows_of
+
+_NO_TIME = "no occupied site is followed by a token"
+_NO_DEPTH = "no occupied site has a layer above it"
+_FLAT = "every raster of the null has the same number of edges"
+_REASONS = (
+    dict.fromkeys(("b_time_perm_exact", "delta_b_time"), _NO_TIME)
+    | dict.fromkeys(("b_depth_perm_exact", "b_depth_shift_exact"), _NO_DEPTH)
+    | dict.fromkeys(("delta_b_depth", "delta_b_depth_shift"), _NO_DEPTH)
+    | dict.fromkeys(("b_tot_perm_exact", "delta_b_tot"), f"{_NO_TIME}, or {_NO_DEPTH}")
+    | dict.fromkeys(("z_time_perm_exact", "p_time_perm_exact"), _FLAT)
+    | dict.fromkeys(("z_depth_perm_exact", "p_depth_perm_exact"), _FLAT)
+    | dict.fromkeys(("z_depth_shift_exact", "p_depth_shift_exact"), _FLAT)
+)
+
+
+@dataclass(frozen=True)
+class BranchingNull:
+    """What permutation and shift lead one to expect of the pooled branching ratios, exactly.
+
+    z and p are those of the pooled edge counts; p is two-sided and normal. Time is to be judged by
+    the permutation null, depth by the shift null: permutation also breaks the autocorrelation of
+    rows, and then rejects layers that are independent but persistent. The seam of a shift, where a
+    row's end meets its beginning, matters only if rows persist over a good part of the window.
+    """
+
+    time_edges: int
+    """Pooled Σ X_t X_{t+1} of the raster."""
+    time_edges_perm_mean: float
+    """Its expectation under permutation."""
+    time_edges_perm_var: float
+    """Its variance under permutation."""
+    depth_edges: int
+    """Pooled Σ X_l X_{l+1} of the raster."""
+    depth_edges_perm_mean: float
+    """Its expectation under permutation, and under the shift."""
+    depth_edges_perm_var: float
+    """Its variance under permutation."""
+    depth_edges_shift_var: float
+    """Its variance under the shift."""
+    b_time_perm_exact: float
+    """E[Σ X_t X_{t+1}] / E[Σ_{t<T−1} X_t] = Σ k(k−1) / ((T−1) Σ k). It is the expected ratio too
+    where all rows have the same k, and differs from it by a share of order 1 / Σ k otherwise."""
+    b_depth_perm_exact: float
+    """Expected b_depth under permutation, which keeps the denominator."""
+    b_tot_perm_exact: float
+    """b_time_perm_exact + b_depth_perm_exact."""
+    b_depth_shift_exact: float
+    """Expected b_depth under the shift: equal to that under permutation."""
+    delta_b_time: float
+    """b_time − b_time_perm_exact."""
+    delta_b_depth: float
+    """b_depth − b_depth_perm_exact."""
+    delta_b_tot: float
+    """delta_b_time + delta_b_depth."""
+    delta_b_depth_shift: float
+    """b_depth − b_depth_shift_exact."""
+    z_time_perm_exact: float
+    """Deviation of time_edges from permutation, in standard deviations."""
+    p_time_perm_exact: float
+    """Its two-sided p-value."""
+    z_depth_perm_exact: float
+    """Deviation of depth_edges from permutation, in standard deviations."""
+    p_depth_perm_exact: float
+    """Its two-sided p-value."""
+    z_depth_shift_exact: float
+    """Deviation of depth_edges from the shift, in standard deviations."""
+    p_depth_shift_exact: float
+    """Its two-sided p-value."""
+    reasons: Mapping[str, str]
+    """Why a field is NaN, by field; empty where all are defined."""
+
+    @property
+    def b_time(self) -> float:
+        """Expected b_time: b_time_perm_exact."""
+        return self.b_time_perm_exact
+
+    @property
+    def b_depth(self) -> float:
+        """Expected b_depth: b_depth_perm_exact, and equally b_depth_shift_exact."""
+        return self.b_depth_perm_exact
+
+    @property
+    def b_tot(self) -> float:
+        """Expected b_tot: b_tot_perm_exact."""
+        return self.b_tot_perm_exact
+
+    @property
+    def b_depth_shift(self) -> float:
+        """Expected b_depth under the shift: b_depth_shift_exact."""
+        return self.b_depth_shift_exact
+
+
+def branching_null_exact(X: AnyCounts) -> BranchingNull:
+    """Closed-form expectation of the branching ratios under the permutation and shift nulls.
+
+    Args:
+        X: occupancy or event counts [N, L, T] of one condition, over whose windows edges are
+            pooled, or [L, T].
+
+    Returns:
+        the expectations, the raster's surplus over them, and its z and p.
+
+    Raises:
+        ArrayError: ``X`` has other axes, say those of several conditions.
+
+    >>> X = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0]])
+    >>> null = branching_null_exact(X)
+    >>> round(null.b_time, 3), null.b_depth, null.b_depth_shift, null.delta_b_depth_shift
+    (0.222, 0.25, 0.25, 0.25)
+    """
+    occupied = windows_of(X) > 0
+    time_edges, time_ancestors, depth_edges, depth_ancestors = Edges.of(occupied).counts()
+    n_tokens = occupied.shape[-1]
+    per_row = np.count_nonzero(occupied, axis=-1).astype(np.float64)
+    time_mean, time_var = _time_moments(per_row, n_tokens)
+    depth_mean, depth_var = _depth_moments(per_row, n_tokens)
+    shift_var = _shift_variance(occupied)
+    b_time = _quotient(time_mean, per_row.sum() * (n_tokens - 1) / n_tokens)
+    b_depth = _quotient(depth_mean, depth_ancestors)
+    delta_time = _quotient(time_edges, time_ancestors) - b_time
+    delta_depth = _quotient(depth_edges, depth_ancestors) - b_depth
+    defined = {
+        "b_time_perm_exact": b_time,
+        "b_depth_perm_exact": b_depth,
+        "b_tot_perm_exact": b_time + b_depth,
+        "b_depth_shift_exact": b_depth,
+        "delta_b_time": delta_time,
+        "delta_b_depth": delta_depth,
+        "delta_b_tot": delta_time + delta_depth,
+        "delta_b_depth_shift": delta_depth,
+        **_scores("time_perm", time_edges - time_mean, time_var),
+        **_scores("depth_perm", depth_edges - depth_mean, depth_var),
+        **_scores("depth_shift", depth_edges - depth_mean, shift_var),
+    }
+    return BranchingNull(
+        time_edges=time_edges,
+        time_edges_perm_mean=time_mean,
+        time_edges_perm_var=time_var,
+        depth_edges=depth_edges,
+        depth_edges_perm_mean=depth_mean,
+        depth_edges_perm_var=depth_var,
+        depth_edges_shift_var=shift_var,
+        **defined,
+        reasons={name: _REASONS[name] for name, value in defined.items() if math.isnan(value)},
+    )
+
+
+def _quotient(numerator: float | int, denominator: float | int) -> float:
+    return float(ratio(numerator, denominator))
+
+
+def _scores(test: str, surplus: float, variance: float) -> dict[str, float]:
+    """Z and its two-sided normal p; NaN where the null has no variance."""
+    z = _quotient(surplus, math.sqrt(variance))
+    return {f"z_{test}_exact": z, f"p_{test}_exact": math.erfc(abs(z) / math.sqrt(2))}
+
+
+def _time_moments(k: Float[np.ndarray, "N L"], n_tokens: int) -> tuple[float, float]:
+    """Mean and variance of Σ X_t X_{t+1} under permutation, summed over rows."""
+    T, pairs = n_tokens, k * (k - 1)
+    variance = pairs * (T - k) * (T - k + 1) / (T**2 * max(T - 1, 1))  # T = 1: no pairs anyway
+    return float(np.sum(pairs / T)), float(variance.sum())
+
+
+def _depth_moments(k: Float[np.ndarray, "N L"], n_tokens: int) -> tuple[float, float]:
+    """Mean and variance of Σ X_l X_{l+1} under permutation, summed over neighbouring rows."""
+    T, k, above = n_tokens, k[:, :-1], k[:, 1:]
+    both = k * above
+    variance = both * (T - k) * (T - above) / (T**2 * max(T - 1, 1))  # T = 1: a factor is zero
+    return float(np.sum(both / T)), float(variance.sum())
+
+
+def _shift_variance(X: Bool[np.ndarray, "N L T"]) -> float:
+    """Variance of Σ X_l X_{l+1} under the shift, summed over neighbouring rows.
+
+    T² times the variance is the whole number T Σ C(s)² − (Σ C(s))²: rounding to it removes the
+    error of the transform, so that a null without variance is found to have none.
+    """
+    n_tokens = X.shape[-1]
+    power = np.abs(np.fft.rfft(X, axis=-1)) ** 2
+    weights = np.full(power.shape[-1], 2.0)  # each frequency stands for its negative too
+    weights[0] = 0
+    if n_tokens % 2 == 0:
+        weights[-1] = 1  # but not the highest
+    scaled = np.einsum("nlf,nlf,f->", power[:, :-1], power[:, 1:], weights)
+    return float(np.rint(scaled) / n_tokens**2)

@@ -1,0 +1,104 @@
+"""p-values of the nulls: uniform without an effect, small with one, and of the right null."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from avalattice.lattice.null_moments import branching_null_exact
+from avalattice.lattice.nulls import branching_null_ensemble, p_monte_carlo
+from avalattice.lattice.percolation import independent_sites
+from avalattice.stats.multiplicity import benjamini_hochberg
+from tests.lattice.samples import PERM, SHIFT, aligned_layers, persistent_rows
+
+
+def test_monte_carlo_p_counts_the_observed_value():
+    """The p-value is the share of all R + 1 values that lie at least as far from their mean."""
+    null = np.linspace(-1, 1, 9)
+    assert p_monte_carlo(10.0, null) == 1 / 10
+    assert p_monte_carlo(-10.0, null) == 1 / 10
+    assert p_monte_carlo(0.0, null) == 1
+    assert math.isnan(p_monte_carlo(math.nan, null))
+    assert math.isnan(p_monte_carlo(0.0, np.array([1, math.nan])))
+
+
+def is_uniform(p):
+    """Chi-square over ten bins, at 1e-3."""
+    return stats.chisquare(np.histogram(p, bins=10, range=(0, 1))[0]).pvalue > 1e-3
+
+
+@pytest.fixture(scope="module")
+def independent_nulls():
+    """The closed-form nulls of 500 rasters of independent sites, and the rasters."""
+    rng = np.random.default_rng(11)
+    rasters = [independent_sites((3, 10, 96), 0.3, rng) for _ in range(500)]
+    return rasters, [branching_null_exact(raster) for raster in rasters]
+
+
+@pytest.mark.parametrize("test", ["p_time_perm_exact", "p_depth_perm_exact", "p_depth_shift_exact"])
+def test_exact_p_is_uniform_for_independent_sites(independent_nulls, test):
+    """Over 500 rasters of independent sites the normal p-values are uniform."""
+    assert is_uniform([getattr(null, test) for null in independent_nulls[1]])
+
+
+@pytest.mark.parametrize(("ratio", "null_id"), [("time", PERM), ("depth", PERM), ("depth", SHIFT)])
+def test_monte_carlo_p_is_uniform_for_independent_sites(independent_nulls, ratio, null_id):
+    """Over 500 rasters of independent sites the Monte Carlo p-values are uniform."""
+    rng, p = np.random.default_rng(12), []
+    for raster, null in zip(*independent_nulls, strict=True):
+        drawn = branching_null_ensemble(raster, rng, 199, null_id)
+        observed = getattr(null, f"b_{ratio}_perm_exact") + getattr(null, f"delta_b_{ratio}")
+        p.append(p_monte_carlo(observed, getattr(drawn, f"b_{ratio}")))
+    assert is_uniform(np.array(p) - 1e-9)  # multiples of 1/200: bins closed above
+
+
+def test_p_of_a_planted_effect_is_not_uniform():
+    """Control: with one token in fifty aligned, p-values crowd near zero."""
+    rng = np.random.default_rng(13)
+    rasters = (aligned_layers(rng, (3, 10, 96), 0.3, share=0.02) for _ in range(500))
+    assert not is_uniform([branching_null_exact(X).p_depth_shift_exact for X in rasters])
+
+
+def test_exact_and_monte_carlo_p_agree():
+    """Both p-values say the same of a moderate effect."""
+    X = aligned_layers(np.random.default_rng(5), (3, 10, 96), 0.3, share=0.05)
+    null = branching_null_exact(X)
+    drawn = branching_null_ensemble(X, np.random.default_rng(6), 4999, SHIFT)
+    observed = null.b_depth_shift_exact + null.delta_b_depth_shift
+    p, p_mc = null.p_depth_shift_exact, p_monte_carlo(observed, drawn.b_depth)
+    assert 1e-3 < p < 0.5
+    assert p_mc == pytest.approx(p, abs=4 * math.sqrt(p / 5000) + 0.01)
+
+
+def table_of_nulls(rng, planted=None):
+    """One table of 88 conditions of independent sites, one of them with a planted alignment."""
+    for row in range(88):
+        share = 0.1 if row == planted else 0
+        yield branching_null_exact(aligned_layers(rng, (2, 8, 96), 0.3, share))
+
+
+@pytest.mark.parametrize("test", ["p_time_perm_exact", "p_depth_shift_exact"])
+def test_tables_without_effect_are_seldom_rejected(test):
+    """Under Benjamini–Hochberg few tables of 88 rows hold a rejection; without it, all do."""
+    rng, n_tables = np.random.default_rng(14), 100
+    p = np.array([[getattr(null, test) for null in table_of_nulls(rng)] for _ in range(n_tables)])
+    rejected = [(benjamini_hochberg(row) <= 0.05).any() for row in p]
+    assert sum(rejected) <= stats.binom.ppf(0.999, n_tables, 0.05)
+    assert (p <= 0.05).any(axis=1).mean() > 0.9
+
+
+def test_planted_effect_in_one_row_of_88_is_found():
+    """Benjamini–Hochberg finds the one row of a table in which layers are aligned."""
+    p = [null.p_depth_shift_exact for null in table_of_nulls(np.random.default_rng(15), planted=17)]
+    assert np.flatnonzero(benjamini_hochberg(np.array(p)) <= 0.05).tolist() == [17]
+
+
+def test_persistent_layers_are_rejected_by_the_wrong_null_only():
+    """Independent layers of persistent tokens pass the shift null, not permutation."""
+    rng, n = np.random.default_rng(16), 300
+    nulls = [branching_null_exact(persistent_rows(rng, (3, 10, 256))) for _ in range(n)]
+    by_shift = sum(null.p_depth_shift_exact < 0.05 for null in nulls)
+    by_permutation = sum(null.p_depth_perm_exact < 0.05 for null in nulls)
+    assert by_shift <= stats.binom.ppf(0.999, n, 0.05)
+    assert by_permutation > 5 * 0.05 * n
