@@ -330,7 +330,7 @@ def _message(error: Mapping[str, Any], document: Document) -> str:
 
 
 def _with_override(values: Any, path: Sequence[str], value: Any) -> Any:
-    """The values with another one at ``path``; what is no mapping stays, for the check to refuse."""
+    """The values with another one at ``path``; what is no mapping is left to be refused."""
     if not path:
         return value
     if not isinstance(values, dict):

@@ -207,5 +207,5 @@ def test_the_check_names_the_layer():
     """The message counts layers from zero and names the worst unit of the first wrong one."""
     fine, wrong = np.array([16, 3]), np.array([1, 17, 40])
     check_chebyshev([fine, fine], n_tokens=100, tau0=2.5)
-    with pytest.raises(VerificationError, match="layer 1, unit 2 .* in 40 of 100 samples"):
+    with pytest.raises(VerificationError, match=r"layer 1, unit 2 .* in 40 of 100 samples"):
         check_chebyshev([fine, wrong], n_tokens=100, tau0=2.5)

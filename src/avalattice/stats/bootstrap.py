@@ -69,7 +69,7 @@ def percentile_interval(replicates: np.ndarray, *, level: float = LEVEL) -> Inte
     ends = np.full((2, *replicates.shape[1:]), np.nan)
     if some.any():
         ends[:, some] = np.nanquantile(replicates[:, some], [tail, 1 - tail], axis=0)
-    return Interval(ends[0], ends[1])
+    return Interval(np.asarray(ends[0]), np.asarray(ends[1]))
 
 
 def studentised_log_interval(
