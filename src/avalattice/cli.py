@@ -407,7 +407,8 @@ def status(
     store = RunStore(runs_dir)
     values: list[dict[str, Any]] = []
     order = [str(tag) for tag in StageTag]
-    for run_id in sorted(store.run_ids(), key=lambda name: order.index(name.split("_")[1])):
+    tagged = {run_id: run_id.split("_")[1] for run_id in store.run_ids()}
+    for run_id in sorted(tagged, key=lambda name: [*order, tagged[name]].index(tagged[name])):
         try:
             record = read_record(store.folder(run_id))
         except VerificationError as error:

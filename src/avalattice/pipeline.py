@@ -102,7 +102,7 @@ class Pipeline:
         store, stage = self.session.store, STAGES[tag]
         chosen = self._override(tag)
         if chosen is not None:
-            return store.open(chosen)
+            return self._open_chosen(chosen)
         expected = self.resolve(stage)
         status = store.status(expected.run_id)
         if status in ("absent", "incomplete"):
@@ -124,6 +124,12 @@ class Pipeline:
                 f"{reader.record.config_hash}. Make it afresh: {remedy}"
             )
         return reader
+
+    def _open_chosen(self, run_id: str) -> RunReader:
+        try:
+            return self.session.store.open(run_id)
+        except VerificationError as error:
+            raise DependencyError(f"--dep {run_id}: {error}") from error
 
     def _override(self, tag: StageTag) -> str | None:
         for run_id in self.overrides:

@@ -150,7 +150,7 @@ def test_parquet_columns_are_named(tmp_path):
     assert refusal(f"file:{path}", "id") == f"{path}: 'id' holds int, not text"
 
 
-@pytest.mark.parametrize("source", ["text.txt", "http://x/y", "", "FILE:a.txt", "pkg", "hub:a/b:c"])
+@pytest.mark.parametrize("source", ["text.txt", "http://x/y", "", "FILE:a.txt", "hub:a/b:c"])
 def test_sources_of_no_known_form_are_refused(source):
     """The message lists the forms."""
     assert refusal(source) == (

@@ -501,3 +501,19 @@ def test_a_downstream_run_differs_with_the_bytes_that_it_rests_on(store):
     two = write_downstream(store, write_run(store, small_record(gain="1.1")))
     assert one != two
     assert re.fullmatch(r"RUN_S02_[0-9a-f]{12}", one)
+
+
+def test_a_run_resumed_in_another_environment_says_so(tmp_path) -> None:
+    """The record keeps the first environment and notes what was different when it was resumed."""
+    store = RunStore(tmp_path)
+    for python in ("3.11.1", "3.12.2"):
+        record = small_record()
+        record.environment["python"] = python
+        with (
+            pytest.raises(ZeroDivisionError),
+            store.create(record, CONFIG, allow_resume=True) as writer,
+        ):
+            raise ZeroDivisionError
+    assert writer.record.environment["python"] == "3.11.1"
+    (note,) = [text for text in writer.record.notes if text.startswith("resumed ")]
+    assert note.endswith("in another environment: python")

@@ -172,7 +172,7 @@ def _select(
     # each replicate makes its own choice: near the measured g* every noisy curve has a crossing
     crossing = np.array(
         [
-            _crossing_nearest(g, row, g[i])
+            _crossing_nearest(g, row, float(g[i]))
             for row, i, crosses in zip(whole, chosen, bracketed, strict=True)
             if crosses
         ]

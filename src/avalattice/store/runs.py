@@ -423,6 +423,10 @@ class RunStore:
             if found_digest(folder / name) == entry.sha256
         }
         known.dependencies = record.dependencies  # the same bytes, perhaps of a run made anew
+        now, then = record.environment, known.environment
+        if now != then:
+            changed = ", ".join(sorted(key for key in now if now[key] != then.get(key)))
+            known.notes.append(f"resumed {utc_now()} in another environment: {changed}")
         return known
 
     def remove(self, run_ids: Sequence[str]) -> None:
