@@ -204,10 +204,10 @@ def test_a_studentised_interval_of_normal_replicates_is_the_normal_one():
     rng = np.random.default_rng(13)
     log = rng.normal(np.log(3), 0.2, size=200_000)
     interval = studentised_log_interval(
-        np.float64(3), np.float64(0.2), np.exp(log), np.full(200_000, 0.2)
+        np.array(3.0), np.array(0.2), np.exp(log), np.full(200_000, 0.2)
     )
     assert np.log(interval.low) == pytest.approx(np.log(3) - 1.96 * 0.2, abs=0.01)
     skewed = studentised_log_interval(
-        np.float64(3), np.float64(0.2), np.exp(np.abs(log)), np.full(200_000, 0.1)
+        np.array(3.0), np.array(0.2), np.exp(np.abs(log)), np.full(200_000, 0.1)
     )
     assert np.log(3) - np.log(skewed.low) == pytest.approx(2 * 1.96 * 0.2, abs=0.02)
