@@ -21,8 +21,10 @@ from avalattice.stages.session import Session
 from avalattice.stagetable import STAGES, Stage, sections_of
 from avalattice.store.digests import sha256_blocks, sha256_json
 from avalattice.store.environment import environment, library_version
+from avalattice.store.reader import RunReader
 from avalattice.store.record import RunRecord
-from avalattice.store.runs import RunReader, make_run_id, utc_now
+from avalattice.store.runs import make_run_id
+from avalattice.store.writer import utc_now
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Results of the science modules, small enough to be looked at, as tables and documents take them."""
+"""Small results of the science modules, as tables and documents take them."""
 
 from __future__ import annotations
 

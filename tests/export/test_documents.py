@@ -141,11 +141,11 @@ def test_a_choice_is_looked_up_by_definition_and_label():
 
 def test_a_choice_in_words_says_what_it_is_worth():
     """The sentence names g*, its b_tot, and whether the data determine it."""
-    assert entry().words.startswith("SPIKE_ONE_SIDED_POS, target 1e-3: g* = 1.0 with b_tot 0.980")
-    assert entry().words.endswith("(few windows); identifiable")
-    flat = entry((0.6, 0.6, 0.6)).words
+    assert entry().words().startswith("SPIKE_ONE_SIDED_POS, target 1e-3: g* = 1.0 with b_tot 0.980")
+    assert entry().words().endswith("(few windows); identifiable")
+    flat = entry((0.6, 0.6, 0.6)).words()
     assert "not identifiable: b_tot - 1 does not change sign" in flat
-    assert entry((NAN, NAN, NAN)).words.endswith("no g*, b_tot is undefined at every gain")
+    assert entry((NAN, NAN, NAN)).words().endswith("no g*, b_tot is undefined at every gain")
 
 
 # ---------------------------------------------------------------------------------- what is refused

@@ -175,7 +175,8 @@ def test_undefined_numbers_are_null_with_a_reason(tmp_path):
     assert empty["branching_reason"] == f"no ancestors: {', '.join(BRANCHING_NAMES)}"
     assert empty["chi_reason"] == "fewer than two windows, or no events"
     assert empty["occupancy"] == 0.0
-    assert all(row["b_tot_ci_low"] <= row["b_tot"] <= row["b_tot_ci_high"] for row in rows if row is not empty)  # fmt: skip  # noqa: E501
+    for row in rows[:3] + rows[4:]:
+        assert row["b_tot_ci_low"] <= row["b_tot"] <= row["b_tot_ci_high"]
 
 
 def test_achieved_rates_are_compared_with_each_layers_target():
@@ -227,7 +228,8 @@ def test_sums_survive_the_windows_table(values):
 def test_windows_carry_their_corpus_position(tmp_path):
     """seq_id counts the slice's windows, window_id is the position in the corpus."""
     rows = read_back(tmp_path, "metrics_windows")
-    assert [(row["seq_id"], row["window_id"]) for row in rows[:N]] == [(n, 100 + n) for n in range(N)]
+    found = [(row["seq_id"], row["window_id"]) for row in rows[:N]]
+    assert found == list(enumerate(WINDOW_IDS))
 
 
 def test_a_missing_window_is_no_window_without_events(tmp_path):
@@ -274,13 +276,13 @@ def test_threshold_rows_are_those_of_the_fit():
         at = d, r, row["layer"]
         fit, planned = thresholds(seed), targets()
         assert row["tau"] == fit.tau[at]
-        assert (row["k"], row["achieved"], row["ties"]) == (planned.k[at], fit.achieved[at], fit.ties[at])  # fmt: skip  # noqa: E501
-        assert row["ties"] == row["k"] - row["achieved"]
+        assert row["k"] == planned.k[at]
+        assert row["achieved"] == fit.achieved[at]
+        assert row["ties"] == fit.ties[at] == row["k"] - row["achieved"]
         assert row["layer_rate"] == planned.layer_rates[at]
         assert row["base_rate"] == planned.base_rates[d, row["layer"]]
         assert row["m"] == row["d_ff"] * N * T
         assert row["few_events"] is (row["k"] < CONST.RATE_MATCH_MIN_EVENTS)
-    assert len({row["few_events"] for row in rows}) == 1
 
 
 # ------------------------------------------------------------------------------------ windows

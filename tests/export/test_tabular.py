@@ -123,7 +123,7 @@ def test_a_repeated_key_is_refused():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"id": "one"}, {"id": 2**31}, {"id": 1.5}, {"count": 2**63}, {"name": 7}, {"list": 3.0}],
+    [{"id": "1"}, {"id": 2**31}, {"id": 1.5}, {"count": 2**63}, {"name": 7}, {"list": 3.0}],
 )
 def test_values_of_another_type_are_refused(changes):
     """What does not fit the column's type is an error of the schema, never a silent conversion."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +50,7 @@ def cache() -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The runs of phases 1 to 3 with the demo's model and text, and fewer windows."""
     folder = tmp_path_factory.mktemp("real") / "runs"
     overrides = {
@@ -64,7 +63,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
         "compute.device": "cpu",
     }
     pipeline = Pipeline(Session(config.load(CONFIG, overrides=overrides), ModelRole.INSTRUCT))
-    yield {
+    return {
         str(stage.tag): folder / pipeline.run(stage, allow_resume=False)
         for stage in STAGES.values()
     }

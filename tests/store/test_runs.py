@@ -109,7 +109,7 @@ def test_a_place_without_permissions_is_no_obstacle(store, monkeypatch):
     def refuse(*arguments, **options):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("avalattice.store.runs.take_write_permission", refuse)
+    monkeypatch.setattr("avalattice.store.writer.take_write_permission", refuse)
     assert store.status(write_run(store)) == "complete"
 
 
@@ -252,7 +252,7 @@ def test_a_log_that_cannot_be_flushed_does_not_hide_the_error(store, monkeypatch
         run._log.close()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("avalattice.store.runs.RunWriter.close", refuse)
+    monkeypatch.setattr("avalattice.store.writer.RunWriter.close", refuse)
     with (
         pytest.raises(ZeroDivisionError),
         store.create(small_record(), CONFIG, allow_resume=False),

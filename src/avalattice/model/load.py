@@ -396,7 +396,10 @@ def load_model(files: ModelFiles, options: LoadOptions) -> nn.Module:
             "model or --dtype bf16"
         ) from error
     except Exception as error:
-        raise ModelError(f"model source {files.source!r}: cannot be loaded ({error})") from error
+        remedy = "; set model.attention: eager" if "attention implementation" in str(error) else ""
+        raise ModelError(
+            f"model source {files.source!r}: cannot be loaded ({error}){remedy}"
+        ) from error
     model.eval().requires_grad_(False)
     loaded: nn.Module = model
     return loaded

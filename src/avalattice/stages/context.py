@@ -21,7 +21,8 @@ from avalattice.export.tabular import TableSchema, read_table, write_table
 from avalattice.lattice.rasters import Condition
 from avalattice.rng import NamePart, stream
 from avalattice.stages.session import Session
-from avalattice.store.runs import RunReader, RunWriter
+from avalattice.store.reader import RunReader
+from avalattice.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from torch import Tensor
