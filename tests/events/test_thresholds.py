@@ -101,6 +101,21 @@ def test_exactly_k_events_where_values_do_not_tie():
     assert_is_full_sort(case, found)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_larger_layer_equals_a_full_sort(dtype):
+    """Where values lie dense about tau, none is lost and none is counted twice."""
+    u = random_u(9, 300 * T, 80, dtype=dtype)
+    case = Case([[[30], [4000]], [[50], [9000]]], [u])
+    fitter = ThresholdFitter(case.targets)
+    for start, stop in pairwise([*range(0, 280, 20), *range(280, 301)]):  # the floor rises slowly
+        case.add(fitter, start, stop)
+    found = fitter.result(300, T)
+    for d, r, layer in np.ndindex(found.tau.shape):
+        v, k = case.v(d, layer), case.targets.k[d, r, layer]
+        assert found.tau[d, r, layer] == v[k]
+        assert found.achieved[d, r, layer] == found.counts[d, r].sum() == (v > v[k]).sum()
+
+
 def test_counts_summed_over_sites_are_the_achieved_events():
     """Rasters and achieved counts are one and the same set of events."""
     found = Case(KS).result(3)
@@ -311,21 +326,37 @@ def test_a_known_floor_is_used_as_it_is():
     assert len(found.z) < v.size / 4
 
 
-@pytest.mark.parametrize("d_ff", [300, 256, 301, 45])
-def test_the_sample_for_the_guess_meets_every_unit(d_ff):
-    """The first floor is guessed from values of all units, also where F shares factors with it."""
-    seen = []
+def watched(scale: LayerScale) -> tuple[LayerScale, list[torch.Tensor]]:
+    """The same standardisation, and the units that each of its uses asked for."""
+    seen: list[torch.Tensor] = []
 
     class Watched(LayerScale):
         def z(self, u, unit):
             seen.append(unit)
             return super().z(u, unit)
 
-    plain = unit_scale(d_ff)
+    return Watched(scale.mu, scale.scale), seen
+
+
+@pytest.mark.parametrize("d_ff", [300, 256, 301, 45])
+def test_the_sample_for_the_guess_meets_every_unit(d_ff):
+    """The first floor is guessed from values of all units, also where F shares factors with it."""
+    scale, seen = watched(unit_scale(d_ff))
     u = random_u(6, 5 * 65536 // d_ff + 1, d_ff)
-    find_ranked(u, Watched(plain.mu, plain.scale), {ONE: -np.inf}, {ONE: 3})
+    find_ranked(u, scale, {ONE: -np.inf}, {ONE: 3})
     assert len(seen[0]) < u.numel() / 4
     assert len(torch.unique(seen[0])) == d_ff
+
+
+@pytest.mark.parametrize("silent", [0, 150, 270])
+def test_one_search_is_enough_on_ordinary_data(silent):
+    """The first guess suffices, however many units are silent: one sample and one search."""
+    sigma = np.ones(300, np.float32)
+    sigma[:silent] = 0
+    scale, seen = watched(LayerScale.of(np.zeros(300, np.float32), sigma, CPU))
+    u = torch.randn(1310, 300, generator=torch.Generator().manual_seed(8))
+    find_ranked(u, scale, {ONE: -np.inf, TWO: -np.inf}, {ONE: 2000, TWO: 1500})
+    assert len(seen) == 2
 
 
 def test_the_guess_spares_most_values():

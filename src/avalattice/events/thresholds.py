@@ -241,18 +241,18 @@ def find_ranked(
 
 
 def _sample(u: torch.Tensor, scale: LayerScale) -> Float32[np.ndarray, " K"]:
-    """Standardised values at equal steps through a batch, those of silent units left out."""
+    """Standardised values at equal steps through a batch, NaN for silent units."""
     step = max(1, u.numel() // _SAMPLE_VALUES)
     while math.gcd(step, u.shape[1]) > 1:  # coprime to F: it meets every unit
         step += 1
     flat = torch.arange(0, u.numel(), step, device=u.device)
-    z = scale.z(u.flatten()[::step], flat % u.shape[1]).cpu().numpy()
-    return np.asarray(z[~np.isnan(z)])
+    return scale.z(u.flatten()[::step], flat % u.shape[1]).cpu().numpy()
 
 
 def _quantile_above(values: Float32[np.ndarray, " K"], share: float) -> float:
-    """The value that ``share`` of the sample exceeds; -inf if that is most of it."""
+    """The value that ``share`` of the sample exceeds; -inf if that is most of what is no NaN."""
     rank = int(np.ceil(share * len(values)))
-    if 2 * rank >= len(values):
+    heard = values[~np.isnan(values)]
+    if 2 * rank >= len(heard):
         return -np.inf
-    return float(np.partition(values, len(values) - rank)[len(values) - rank])
+    return float(np.partition(heard, len(heard) - rank)[len(heard) - rank])

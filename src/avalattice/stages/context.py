@@ -133,6 +133,17 @@ class StageContext:
 
     # ---------------------------------------------------------- forward passes
 
+    def blocks(self, window_set: WindowSet) -> Iterator[tuple[int, int]]:
+        """Starts and stops of the blocks of windows that are kept as partial results.
+
+        A block holds whole batches, so that the batches, on whose size rounding may depend, are the
+        same whatever the size of a block.
+        """
+        n_windows, batch = len(self.windows(window_set).input_ids), self.config.compute.batch_size
+        block = -(-self.config.execution.block_windows // batch) * batch
+        for start in range(0, n_windows, block):
+            yield start, min(start + block, n_windows)
+
     @contextmanager
     def progress(self, name: str, total: int) -> Iterator[Task]:
         """Show a task of ``total`` windows."""
