@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from jaxtyping import TypeCheckError
 
 from avalattice.arrays import ArraySpec, BlockArray, check_arrays, read_npz, row_blocks, write_npz
+from avalattice.canon import DatasetRole, WindowSet
+from avalattice.data.windows import WindowSlice
 from avalattice.errors import ArrayError
 
 SPEC = {"A": ArraySpec("uint16", "C N"), "ids": ArraySpec("int32", "C")}
@@ -51,6 +54,15 @@ def npz_bytes(arrays):
 def spec_of(array):
     """The specification that an array meets."""
     return ArraySpec(array.dtype.str, " ".join("abcd"[: array.ndim]))
+
+
+def test_annotated_arrays_are_checked_here():
+    """Under pytest, an array that is not what it is annotated to be is an error of its own."""
+    ids, tokens = np.zeros(2, np.int32), np.zeros((2, 3), np.int32)
+    assert WindowSlice(DatasetRole.A, WindowSet.RASTER, ids, tokens, 0).token_ids.shape == (2, 3)
+    for wrong in (ids.astype(np.float32), ids[:1], tokens):
+        with pytest.raises(TypeCheckError, match=r"window_ids|input_ids"):
+            WindowSlice(DatasetRole.A, WindowSet.RASTER, wrong, tokens, 0)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import resource
 import subprocess
 import sys
@@ -247,9 +246,10 @@ def loaded_by(code: str) -> set[str]:
 
 def help_of(*arguments: str) -> str:
     """Code that shows help, and goes on."""
-    call = f"main({[*arguments, '--help']!r})"
     return (
-        f"from avalattice.cli import main\ntry: {call}\nexcept SystemExit as e: assert not e.code"
+        f"import runpy, sys; sys.argv = {[ROOT, *arguments, '--help']!r}\n"
+        f"try: runpy.run_module({ROOT!r}, run_name='__main__')\n"
+        "except SystemExit as ended: assert not ended.code"
     )
 
 
@@ -279,8 +279,8 @@ def test_help_answers_in_half_a_second():
 
     def seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-c", "from avalattice.cli import main; main(['--help'])"]
-        done = subprocess.run(command, capture_output=True, check=True, env=os.environ)
+        command = [sys.executable, "-m", ROOT, "--help"]
+        done = subprocess.run(command, capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert b"phase1_calibrate" in done.stdout
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
