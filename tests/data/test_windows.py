@@ -158,10 +158,11 @@ def test_the_stride_is_the_lattice(T, k, n, bos, extra):
 
 
 @given(**settings)
-def test_the_first_window_begins_the_corpus(T, k, n, bos, extra):
-    """No token at the corpus's beginning is wasted."""
-    window = cut(T, k, n, bos, extra)[0]
-    assert window[window != BOS][0] == 0
+def test_windows_take_what_they_need(T, k, n, bos, extra):
+    """The first window begins with the corpus, and the last ends with the last needed token."""
+    windows = cut(T, k, n, bos, extra)
+    assert windows[0, int(bos)] == 0
+    assert windows[-1, -1] == plan_of(T, k).corpus_tokens(n, bos=bos) - 1
 
 
 @given(**settings)
