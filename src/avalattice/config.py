@@ -108,7 +108,8 @@ class ModelSection(_Section):
     BASE: ModelSource | None = None
     random_init: bool = False
     """Same architecture, untrained weights drawn from the seed: the cheapest control."""
-    attention: Literal["sdpa", "eager"] = "sdpa"
+    attention: Literal["auto", "sdpa", "eager"] = "auto"
+    """``auto`` is sdpa where the family supports it."""
     allow_pickle_weights: bool = False
     trust_remote_code: bool = False
 

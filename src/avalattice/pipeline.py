@@ -64,7 +64,7 @@ class Pipeline:
             "dtype": session.device.dtype,
             "device": session.device.device,
             "batch_size": session.config.compute.batch_size,
-            "attention": session.config.model.attention,
+            "attention": session.attention,
         }
 
     def resolve(self, stage: Stage) -> Resolution:

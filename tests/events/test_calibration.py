@@ -221,4 +221,6 @@ def test_a_mean_rounded_to_float32_is_no_violation():
     [scale] = scales_of(u)
     check(u, scale)
     counts = base_counts(u, scale, [ONE], CONST.TAU0_BASELINE).by_unit
-    assert counts.max() > n / CONST.TAU0_BASELINE**2  # what the bound about the exact mean would refuse
+    assert (
+        counts.max() > n / CONST.TAU0_BASELINE**2
+    )  # what the bound about the exact mean would refuse

@@ -140,7 +140,9 @@ def run(
     config: ConfigOption = DEFAULT_CONFIG,
     from_: Annotated[str | None, typer.Option("--from", help="First stage to run.")] = None,
     to: Annotated[str | None, typer.Option("--to", help="Last stage to run.")] = None,
-    roles: Annotated[str, typer.Option(help="Model roles, separated by commas.")] = "INSTRUCT",
+    roles: Annotated[str, typer.Option(help="Model roles, separated by commas.")] = str(
+        ModelRole.INSTRUCT
+    ),
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     batch_size: BatchOption = None,

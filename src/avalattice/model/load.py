@@ -40,7 +40,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _HUB_SOURCE = re.compile(r"hf:(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _PICKLED_WEIGHTS = ("*.bin", "*.bin.index.json")
-_CONFIGURATION = ("config.json", "generation_config.json")
+_CONFIGURATION = ("config.json", "generation_config.json", "*.py")
 _TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt")
 _CHUNK = 1 << 20
 
@@ -156,7 +156,7 @@ def _hub_files(source: str, allow_pickle: bool) -> ModelFiles:
         raise ModelError(f"model source {source!r}: use hf:ORG/NAME@REVISION")
     from huggingface_hub import constants, snapshot_download
 
-    patterns = [*_WEIGHTS, *_CONFIGURATION, *_TOKENIZER, "*.model", "*.py"]
+    patterns = [*_WEIGHTS, *_CONFIGURATION, *_TOKENIZER, "*.model"]
     patterns += _PICKLED_WEIGHTS if allow_pickle else []
     try:
         folder = Path(
