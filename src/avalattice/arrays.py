@@ -75,6 +75,10 @@ def _write_member(archive: zipfile.ZipFile, name: str, array: np.ndarray | Block
     with archive.open(info, "w", force_zip64=True) as member:
         npy.write_array_header_1_0(member, header)
         for block in blocks:
+            if block.dtype != array.dtype:
+                raise ArrayError(
+                    f"{name}: a block has dtype {block.dtype}, the array {array.dtype}"
+                )
             written += block.size
             flat = np.ascontiguousarray(block, dtype=array.dtype).reshape(-1)
             member.write(flat.view(np.uint8).data)  # the bytes, also of no elements
@@ -89,7 +93,7 @@ def write_npz(file: IO[bytes] | Path, arrays: Mapping[str, np.ndarray | BlockArr
     """Write arrays as an NPZ file whose bytes depend on nothing but the arrays.
 
     Raises:
-        ArrayError: the blocks of a :class:`BlockArray` do not fill its shape.
+        ArrayError: the blocks of a :class:`BlockArray` have another dtype or do not fill its shape.
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
@@ -146,9 +150,9 @@ def read_npz(
             member is not checked against the archive's checksum: hash the file first.
 
     Raises:
-        ArrayError: the file is missing or no NPZ archive, or a member is missing, holds pickles, or has
-            another dtype, rank or axis length than expected; the message names file, key, expected
-            and found.
+        ArrayError: the file is missing or no NPZ archive, or a member is missing, holds pickles, or
+            has another dtype, rank or axis length than expected; the message names file, key,
+            expected and found.
     """
     try:
         with zipfile.ZipFile(path) as archive:

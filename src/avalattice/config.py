@@ -108,7 +108,8 @@ class ModelSection(_Section):
     BASE: ModelSource | None = None
     random_init: bool = False
     """Same architecture, untrained weights drawn from the seed: the cheapest control."""
-    attention: Literal["sdpa", "eager"] = "sdpa"
+    attention: Literal["auto", "sdpa", "eager"] = "auto"
+    """``auto`` is sdpa where the family supports it."""
     allow_pickle_weights: bool = False
     trust_remote_code: bool = False
 
@@ -330,7 +331,7 @@ def _message(error: Mapping[str, Any], document: Document) -> str:
 
 
 def _with_override(values: Any, path: Sequence[str], value: Any) -> Any:
-    """The values with another one at ``path``; what is no mapping stays, for the check to refuse."""
+    """The values with another one at ``path``; what is no mapping is left to be refused."""
     if not path:
         return value
     if not isinstance(values, dict):

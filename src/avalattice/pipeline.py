@@ -21,8 +21,10 @@ from avalattice.stages.session import Session
 from avalattice.stagetable import STAGES, Stage, sections_of
 from avalattice.store.digests import sha256_blocks, sha256_json
 from avalattice.store.environment import environment, library_version
+from avalattice.store.reader import RunReader
 from avalattice.store.record import RunRecord
-from avalattice.store.runs import RunReader, make_run_id, utc_now
+from avalattice.store.runs import make_run_id
+from avalattice.store.writer import utc_now
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Pipeline:
             "dtype": session.device.dtype,
             "device": session.device.device,
             "batch_size": session.config.compute.batch_size,
-            "attention": session.config.model.attention,
+            "attention": session.attention,
         }
 
     def resolve(self, stage: Stage) -> Resolution:
@@ -102,7 +104,7 @@ class Pipeline:
         store, stage = self.session.store, STAGES[tag]
         chosen = self._override(tag)
         if chosen is not None:
-            return store.open(chosen)
+            return self._open_chosen(chosen)
         expected = self.resolve(stage)
         status = store.status(expected.run_id)
         if status in ("absent", "incomplete"):
@@ -124,6 +126,12 @@ class Pipeline:
                 f"{reader.record.config_hash}. Make it afresh: {remedy}"
             )
         return reader
+
+    def _open_chosen(self, run_id: str) -> RunReader:
+        try:
+            return self.session.store.open(run_id)
+        except VerificationError as error:
+            raise DependencyError(f"--dep {run_id}: {error}") from error
 
     def _override(self, tag: StageTag) -> str | None:
         for run_id in self.overrides:

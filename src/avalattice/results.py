@@ -20,8 +20,9 @@ from avalattice.canon import (
 )
 from avalattice.errors import DependencyError
 from avalattice.lattice.rasters import Condition, Rasters, load_rasters
+from avalattice.store.reader import RunReader
 from avalattice.store.record import RunRecord
-from avalattice.store.runs import RunReader, RunStore
+from avalattice.store.runs import RunStore
 
 _RASTER_FILES = (OUTPUT.RASTER_NPZ_BASENAME, OUTPUT.GRID_RASTER_NPZ_BASENAME)
 

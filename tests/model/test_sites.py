@@ -366,3 +366,11 @@ def test_self_test_is_cheap():
         layer.register_forward_hook(lambda *_: calls.append(1))
     check_sites(model).raise_if_failed()
     assert len(calls) == 9 * 12
+
+
+@pytest.mark.parametrize(("family", "attention"), [("llama", "sdpa"), ("mpt", "eager")])
+def test_the_outline_knows_which_attention_a_family_supports(family, attention):
+    """Families without sdpa are built with eager attention instead of being refused."""
+    assert outline(tiny_config(family)).attention == attention
+    with torch.device("meta"):
+        AutoModelForCausalLM.from_config(tiny_config(family), attn_implementation=attention)

@@ -180,7 +180,7 @@ def test_canon_prints_the_registry(cli) -> None:
 
 INTERRUPTED = """
 import os, signal, sys
-from avalattice.store import runs
+from avalattice.store import writer as runs
 keep, left = runs.RunWriter._keep_partial, [3]
 def interrupting(self, *arguments):
     kept = keep(self, *arguments)

@@ -18,8 +18,9 @@ from avalattice.lattice.rasters import load_rasters
 from avalattice.schemas import ARTIFACT_SCHEMAS
 from avalattice.stagetable import STAGES
 from avalattice.store.record import read_record
-from avalattice.store.runs import EVENTS_LOG, RunStore
+from avalattice.store.runs import RunStore
 from avalattice.store.verify import verify_runs
+from avalattice.store.writer import EVENTS_LOG
 from tests.stages.conftest import Workplace
 from tests.tiny import GAINS, N_CALIBRATION, N_LAYERS, N_RASTERS, SEQ_LEN, TARGETS
 
@@ -220,7 +221,7 @@ def test_another_seed_gives_other_runs(finished: Workplace, tmp_path: Path) -> N
 
 KILLED = """
 import os, signal, sys
-from avalattice.store import runs
+from avalattice.store import writer as runs
 keep, left = runs.RunWriter._keep_partial, [int(sys.argv[1])]
 def dying(self, *arguments):
     kept = keep(self, *arguments)

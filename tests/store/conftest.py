@@ -18,9 +18,9 @@ def store(tmp_path):
     return RunStore(tmp_path / "runs")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def no_flushing(monkeypatch):
-    """Leave out fsync where a test writes many runs and no power fails."""
+    """Leave out fsync: no power fails here, and tests of flushing put their own in its place."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -40,12 +40,17 @@ def read_only(tmp_path):
     place = tmp_path / "place"
     place.mkdir()
     if os.geteuid() != 0:
-        yield place, lambda: place.chmod(0o555)
-        place.chmod(0o755)
+        yield place, lambda: _set_modes(place, 0o555)
+        _set_modes(place, 0o755)
         return
     _mount("-t", "tmpfs", "tmpfs", str(place))
     yield place, lambda: _mount("-o", "remount,ro", str(place))
     _unmount(place)
+
+
+def _set_modes(place, mode: int) -> None:
+    for folder in (place, *(path for path in place.rglob("*") if path.is_dir())):
+        folder.chmod(mode)
 
 
 def _mount(*arguments: str) -> None:
@@ -57,4 +62,4 @@ def _mount(*arguments: str) -> None:
 
 
 def _unmount(place) -> None:
-    subprocess.run(["umount", str(place)], check=True)
+    subprocess.run(["umount", "--lazy", str(place)], check=True)

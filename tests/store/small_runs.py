@@ -12,7 +12,8 @@ from avalattice.store.record import (
     RunRecord,
     TokenizerRecord,
 )
-from avalattice.store.runs import RunStore, identity_digest, make_run_id, utc_now
+from avalattice.store.runs import RunStore, identity_digest, make_run_id
+from avalattice.store.writer import utc_now
 
 CONFIG = "seed: 1337\n"
 COUNTS = {"A": ArraySpec("uint16", "N L T")}

@@ -7,7 +7,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avalattice.errors import InputError
@@ -73,6 +73,7 @@ def test_the_order_of_keys_is_no_part_of_a_digest():
     assert sha256_json([1, 2]) != sha256_json([2, 1])
 
 
+@settings(deadline=None)  # the first examples are slow on a busy machine
 @given(JSON)
 def test_canonical_json_is_read_back_and_repeats_itself(value):
     """Reading canonical JSON gives the value, and writing that gives the same bytes."""

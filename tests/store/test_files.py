@@ -196,7 +196,6 @@ def test_a_file_that_does_not_fit_is_a_resource_error(tmp_path):
     assert names_in(tmp_path) == []
 
 
-@pytest.mark.usefixtures("no_flushing")
 def test_a_run_that_met_a_full_disk_is_finished_later(tmp_path):
     """Wherever the room ends, the refusal is a resource error and resuming gives the same bytes."""
     whole = RunStore(tmp_path / "whole")
@@ -210,7 +209,6 @@ def test_a_run_that_met_a_full_disk_is_finished_later(tmp_path):
     assert outcomes == {"absent", "incomplete", "complete"}
 
 
-@pytest.mark.usefixtures("no_flushing")
 def test_a_run_on_a_disk_that_fills_up_is_finished_later(small_disk, tmp_path):
     """The same holds on a file system whose last pages run out at any moment of the run."""
     whole = RunStore(tmp_path / "whole")
@@ -305,8 +303,12 @@ def test_a_file_in_the_place_of_the_runs_folder_is_named(tmp_path):
     """A runs folder that is a file, or lies in one, is refused with the remedy."""
     (tmp_path / "file").write_bytes(b"")
     for root in (tmp_path / "file", tmp_path / "file" / "runs"):
-        with pytest.raises(ResourceError, match="a file stands where a folder should"):
-            write_run(RunStore(root))
+        for refused in (
+            lambda root=root: write_run(RunStore(root)),
+            lambda root=root: make_folder(root),
+        ):
+            with pytest.raises(ResourceError, match="a file stands where a folder should"):
+                refused()
 
 
 def test_making_a_folder_twice_is_no_error(tmp_path):

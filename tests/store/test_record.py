@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avalattice.canon import OUTPUT
@@ -47,7 +47,7 @@ def test_a_record_is_read_back_byte_for_byte(record, tmp_path):
 
 
 def test_the_digest_is_that_of_the_record_without_it():
-    """record_sha256 is the digest of all other keys in canonical form, and is known without a file."""
+    """record_sha256 digests all other keys in canonical form, and is known without a file."""
     values = json.loads(FULL)
     stated = values.pop("record_sha256")
     assert stated == sha256_json(values) == full_record_of(FULL).sha256
@@ -62,18 +62,18 @@ def full_record_of(content: bytes) -> RunRecord:
 # -------------------------------------------------------------------------------------- damage
 
 
-@pytest.mark.parametrize("content", [SMALL, FULL], ids=["small", "full"])
 @pytest.mark.parametrize("flip", [0x01, 0x20])
-def test_every_flipped_byte_is_found(content, flip, tmp_path):
+def test_every_flipped_byte_is_found(flip, tmp_path):
     """Whichever byte is flipped, the record is refused, and with no other error."""
-    for position in range(len(content)):
-        damaged = bytearray(content)
+    for position in range(len(FULL)):
+        damaged = bytearray(FULL)
         damaged[position] ^= flip
         with pytest.raises(VerificationError):
             reading(tmp_path, bytes(damaged))
-    assert reading(tmp_path, content)
+    assert reading(tmp_path, FULL)
 
 
+@settings(deadline=None)  # it writes files
 @given(position=st.integers(0, len(FULL) - 1), other=st.integers(1, 255))
 def test_any_other_byte_is_found(position, other, tmp_path_factory):
     """Whatever stands in the place of a byte, the record is refused."""

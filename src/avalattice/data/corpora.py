@@ -14,13 +14,13 @@ Packages are located, never imported: their source is parsed, not run.
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from avalattice.data.packages import locate
 from avalattice.errors import DataError
 
 _HUB_SOURCE = re.compile(
@@ -88,7 +88,8 @@ def _read_text(path: Path) -> str:
 
 
 def _jsonl_documents(path: Path, text_field: str) -> Iterator[str]:
-    for number, line in enumerate(_read_text(path).splitlines(), start=1):
+    # not splitlines(): JSON strings may hold U+2028 and the like as they are
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -128,10 +129,7 @@ def _as_text(value: object, where: str, text_field: str) -> str:
 
 
 def _package_documents(module: str) -> Callable[[], Iterator[str]]:
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError) as error:
-        raise DataError(f"data source pkg:{module}: cannot be located ({error})") from error
+    spec = locate(module)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         raise DataError(f"data source pkg:{module}: no such installed module with Python source")
     origin = Path(spec.origin)
@@ -140,7 +138,7 @@ def _package_documents(module: str) -> Callable[[], Iterator[str]]:
 
 
 def _literal_texts(file: Path) -> Iterator[str]:
-    """Docstrings, and the strings inside top-level literal containers, in source order."""
+    """Docstrings, then the strings inside top-level literal containers, each in source order."""
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -152,9 +150,10 @@ def _literal_texts(file: Path) -> Iterator[str]:
 
 
 def _docstrings(tree: ast.Module) -> Iterator[str]:
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(tree):
-        if isinstance(node, documented) and (text := ast.get_docstring(node)):
+    documented = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    below = [node for node in ast.walk(tree) if isinstance(node, documented)]
+    for node in (tree, *sorted(below, key=lambda node: node.lineno)):
+        if text := ast.get_docstring(node):
             yield text
 
 
@@ -190,7 +189,7 @@ def _hub_corpus(source: str, text_field: str) -> Corpus:
     return Corpus(source, revision, documents)
 
 
-def _load_hub_dataset(source: str, match: re.Match[str]) -> Iterable[dict[str, object]]:
+def _load_hub_dataset(source: str, match: re.Match[str]) -> Iterator[dict[str, object]]:
     try:
         import datasets
     except ImportError as error:
@@ -199,7 +198,7 @@ def _load_hub_dataset(source: str, match: re.Match[str]) -> Iterable[dict[str, o
             "pip install 'avalattice[hub]'"
         ) from error
     try:
-        records: Iterable[dict[str, object]] = datasets.load_dataset(
+        yield from datasets.load_dataset(
             match["name"],
             match["config"],
             split=match["split"],
@@ -211,4 +210,3 @@ def _load_hub_dataset(source: str, match: re.Match[str]) -> Iterable[dict[str, o
             f"{source}: cannot be loaded from the Hub ({type(error).__name__}: {error}). Check the "
             "name and the network, or use a local file: source"
         ) from error
-    return records

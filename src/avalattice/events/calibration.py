@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from avalattice.canon import CONST
 from avalattice.errors import ArrayError, VerificationError
 
+_HALF_ULP = 2.0**-24
 _ROUNDING = 2.0**-20
 """Relative; z² takes at most twice the five float32 roundings of sigma, scale, z and tau0."""
 
@@ -136,27 +137,37 @@ class LayerScale:
 
 
 def check_chebyshev(
-    exceedances: Sequence[Int64[np.ndarray, " F"]], *, n_tokens: int, tau0: float
+    exceedances: Sequence[Int64[np.ndarray, " F"]],
+    scales: Sequence[LayerScale],
+    *,
+    n_tokens: int,
+    tau0: float,
 ) -> None:
     """Check the theorem that proves a calibration: at most 1/tau0² of a unit's samples pass tau0.
 
     Chebyshev's inequality holds for the sample's own mean and deviation, whatever the distribution,
-    so a violation is an error in the calculation and never a property of the model.
+    so a violation is an error in the calculation and never a property of the model. About a centre
+    that is d deviations off, as a mean rounded to float32 can be, the bound is (1 + d²)/tau0².
 
     Args:
         exceedances: for each layer and unit, the number of calibration samples with abs(z) > tau0.
+        scales: the layers' standardisation.
         n_tokens: samples of each unit.
         tau0: the baseline threshold.
 
     Raises:
         VerificationError: naming the layer and unit.
     """
-    bound = n_tokens / tau0**2 * (1 + _ROUNDING)
-    for layer, counts in enumerate(exceedances):
-        if counts.max(initial=0) > bound:
-            unit = int(counts.argmax())
+    for layer, (counts, scale) in enumerate(zip(exceedances, scales, strict=True)):
+        off = (
+            (scale.mu.double().abs() * _HALF_ULP / scale.scale.double()).nan_to_num().cpu().numpy()
+        )
+        bound = n_tokens / tau0**2 * (1 + off**2) * (1 + _ROUNDING)
+        if (counts > bound).any():
+            unit = int((counts - bound).argmax())
             raise VerificationError(
                 f"calibration is wrong: in layer {layer}, unit {unit} has abs(z) > {tau0} in "
-                f"{int(counts[unit])} of {n_tokens} samples, more than Chebyshev's {bound:.1f}. "
-                "This is a defect of avalattice or of a non-deterministic model; please report it"
+                f"{int(counts[unit])} of {n_tokens} samples, more than Chebyshev's "
+                f"{bound[unit]:.1f}. This is a defect of avalattice or of a non-deterministic "
+                "model; please report it"
             )

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import NoReturn, TypeVar
 
 import torch
-from jaxtyping import Int32
+from jaxtyping import Int64
 from torch import Tensor, nn
 
 from avalattice.data.windows import WindowSlice
@@ -33,7 +33,7 @@ class Batch:
 
     first: int
     """Slice position of the first window."""
-    input_ids: Int32[Tensor, "B S"]
+    input_ids: Int64[Tensor, "B S"]
     """Token ids, warm-up included."""
     warmup_tokens: int
     """Leading tokens that are no lattice sites."""

@@ -30,7 +30,7 @@ from avalattice.events.calibration import LayerScale
 from avalattice.events.candidates import Candidates, find_candidates, spike_value
 from avalattice.events.targets import RateTargets
 
-_SAMPLE_VALUES = 1 << 16
+_SAMPLE_VALUES = 1 << 15
 _FIRST_MARGIN, _NEXT_MARGIN = 1.3, 4.0
 COUNT_MAX = int(np.iinfo(np.uint16).max)
 
@@ -219,12 +219,15 @@ def find_ranked(
         floors: known floors; -inf where none is.
         capacity: values to keep of each spike definition.
     """
-    margin = _FIRST_MARGIN
+    if all(floor > -np.inf for floor in floors.values()):
+        return find_candidates(u, scale, floors)
+    margin, sample = _FIRST_MARGIN, _sample(u, scale)
     while True:
+        share = {definition: margin * size / u.numel() for definition, size in capacity.items()}
         guessed = {
             definition: floor
             if floor > -np.inf
-            else _guess_floor(u, scale, definition, margin * capacity[definition])
+            else _quantile_above(spike_value(definition, sample), share[definition])
             for definition, floor in floors.items()
         }
         found = find_candidates(u, scale, guessed)
@@ -237,15 +240,19 @@ def find_ranked(
         margin *= _NEXT_MARGIN
 
 
-def _guess_floor(
-    u: torch.Tensor, scale: LayerScale, definition: SpikeDefId, wanted: float
-) -> float:
-    """A value that about ``wanted`` of the batch's values exceed; -inf if that is most of them."""
+def _sample(u: torch.Tensor, scale: LayerScale) -> Float32[np.ndarray, " K"]:
+    """Standardised values at equal steps through a batch, NaN for silent units."""
     step = max(1, u.numel() // _SAMPLE_VALUES)
     while math.gcd(step, u.shape[1]) > 1:  # coprime to F: it meets every unit
         step += 1
     flat = torch.arange(0, u.numel(), step, device=u.device)
-    z = scale.z(u.flatten()[flat], flat % u.shape[1]).cpu().numpy()
-    value = np.sort(spike_value(definition, z[~np.isnan(z)]))
-    rank = int(np.ceil(wanted * len(flat) / u.numel()))
-    return float(value[-rank]) if 2 * rank < len(value) else -np.inf
+    return scale.z(u.flatten()[::step], flat % u.shape[1]).cpu().numpy()
+
+
+def _quantile_above(values: Float32[np.ndarray, " K"], share: float) -> float:
+    """The value that ``share`` of the sample exceeds; -inf if that is most of what is no NaN."""
+    rank = int(np.ceil(share * len(values)))
+    heard = values[~np.isnan(values)]
+    if 2 * rank >= len(heard):
+        return -np.inf
+    return float(np.partition(heard, len(heard) - rank)[len(heard) - rank])

@@ -7,6 +7,7 @@ in the Parquet file's metadata.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ class TableSchema:
                 raise SchemaError(f"table {self.name}: columns {odd} do not fit the schema")
         try:
             columns = [
-                pa.array([_null_if_nan(row[c.name]) for row in rows], type=c.type)
+                _arrow_array([_null_if_nan(row[c.name]) for row in rows], c.type)
                 for c in self.columns
             ]
         except (pa.ArrowException, TypeError, OverflowError) as error:
@@ -117,6 +118,12 @@ class TableSchema:
 
 def _null_if_nan(value: Any) -> Any:
     return None if isinstance(value, float | np.floating) and np.isnan(value) else value
+
+
+def _arrow_array(values: list[Any], dtype: pa.DataType) -> pa.Array:
+    if pa.types.is_integer(dtype):  # pyarrow would cut fractions off
+        values = [value if value is None else operator.index(value) for value in values]
+    return pa.array(values, type=dtype)
 
 
 def write_table(table: pa.Table, file: IO[bytes]) -> None:

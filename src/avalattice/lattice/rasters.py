@@ -121,7 +121,8 @@ def save_rasters(path: Path, rasters: Rasters) -> None:
     """Write a raster file.
 
     Raises:
-        ArrayError: an array has the wrong dtype or rank, or lengths that do not agree.
+        ArrayError: an array has the wrong dtype or rank, lengths do not agree, or identifiers
+            repeat.
     """
     members: dict[str, np.ndarray] = {
         NpzKey.X_OCCUPANCY: rasters.X,
@@ -130,6 +131,7 @@ def save_rasters(path: Path, rasters: Rasters) -> None:
         NpzKey.SEQ_ID: rasters.seq_id,
     }
     check_arrays(members, RASTER_SPEC, where=str(path))
+    _check_identifiers(members, where=str(path))
     write_npz(path, members)
 
 
@@ -146,9 +148,7 @@ def load_rasters(path: Path, conditions: tuple[Condition, ...] | None = None) ->
     """
     arrays = read_npz(Path(path), RASTER_SPEC, lazy=True)
     cond_id, seq_id = arrays[NpzKey.COND_ID], arrays[NpzKey.SEQ_ID]
-    for name, ids in ((NpzKey.COND_ID, cond_id), (NpzKey.SEQ_ID, seq_id)):
-        if len(np.unique(ids)) < len(ids):
-            raise ArrayError(f"{path}: {name} holds an identifier twice")
+    _check_identifiers(arrays, where=str(path))
     if conditions is not None and len(conditions) != len(cond_id):
         raise ArrayError(f"{path}: {len(cond_id)} cond_id for {len(conditions)} conditions")
     X, A = arrays[NpzKey.X_OCCUPANCY], arrays[NpzKey.A_COUNT]
@@ -156,6 +156,12 @@ def load_rasters(path: Path, conditions: tuple[Condition, ...] | None = None) ->
         if not np.array_equal(x, a > 0):
             raise ArrayError(f"{path}: X must be 1 where A > 0 and 0 elsewhere, and is not")
     return Rasters(A, np.asarray(cond_id), np.asarray(seq_id), conditions)
+
+
+def _check_identifiers(arrays: Mapping[str, np.ndarray], *, where: str) -> None:
+    for name in (NpzKey.COND_ID, NpzKey.SEQ_ID):
+        if len(np.unique(arrays[name])) < len(arrays[name]):
+            raise ArrayError(f"{where}: {name} holds an identifier twice")
 
 
 def _blocks(stack: np.ndarray) -> Iterator[np.ndarray]:

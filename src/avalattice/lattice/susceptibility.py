@@ -55,7 +55,7 @@ def susceptibility_from_powers(sums: np.ndarray, centre: np.ndarray) -> Suscepti
         chi = np.where((n > 1) & (mean > 0), v * n / (n - 1) / (mean + CONST.CHI_EPS), np.nan)
         variance = (c4 / v**2 - 1) + v / mean**2 - 2 * c3 / (v * mean)
         log_se = np.sqrt(np.maximum(variance, 0.0) / n)
-    return Susceptibility(chi, log_se)
+    return Susceptibility(chi, np.asarray(log_se))
 
 
 def susceptibility_of_totals(Y: np.ndarray) -> Susceptibility:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import io
 import os
 import re
@@ -32,6 +31,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from avalattice.data.packages import locate
 from avalattice.errors import ModelError, ResourceError
 from avalattice.model.sites import ModelOutline, outline
 
@@ -40,7 +40,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _HUB_SOURCE = re.compile(r"hf:(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _PICKLED_WEIGHTS = ("*.bin", "*.bin.index.json")
-_CONFIGURATION = ("config.json", "generation_config.json")
+_CONFIGURATION = ("config.json", "generation_config.json", "*.py")
 _TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt")
 _CHUNK = 1 << 20
 
@@ -156,7 +156,7 @@ def _hub_files(source: str, allow_pickle: bool) -> ModelFiles:
         raise ModelError(f"model source {source!r}: use hf:ORG/NAME@REVISION")
     from huggingface_hub import constants, snapshot_download
 
-    patterns = [*_WEIGHTS, *_CONFIGURATION, *_TOKENIZER, "*.model", "*.py"]
+    patterns = [*_WEIGHTS, *_CONFIGURATION, *_TOKENIZER, "*.model"]
     patterns += _PICKLED_WEIGHTS if allow_pickle else []
     try:
         folder = Path(
@@ -174,7 +174,7 @@ def _hub_files(source: str, allow_pickle: bool) -> ModelFiles:
 
 def _locate_in_package(source: str) -> Path:
     module, _, file = source.removeprefix("pkg:").partition("/")
-    spec = importlib.util.find_spec(module) if module else None
+    spec = locate(module)
     places = list(spec.submodule_search_locations or ()) if spec else []
     if not places:
         raise ModelError(f"model source {source!r}: the Python package {module!r} is not installed")
@@ -225,16 +225,22 @@ def _dequantised(paths: Sequence[Path], sha256: str) -> Path:
     folder = cache_folder() / "models" / f"{sha256}-{version}"
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as making:
-        single = paths[0] if len(paths) == 1 else _join(paths, Path(making) / "joined.gguf")
-        made = Path(making) / "model"
-        _convert(single, made)
-        try:
-            made.rename(folder)  # whoever is first has made it: the content is the same
-        except OSError:
-            if not folder.is_dir():
-                raise
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as making:
+            single = paths[0] if len(paths) == 1 else _join(paths, Path(making) / "joined.gguf")
+            made = Path(making) / "model"
+            _convert(single, made)
+            try:
+                made.rename(folder)  # whoever is first has made it: the content is the same
+            except OSError:
+                if not folder.is_dir():
+                    raise
+    except (OSError, SafetensorError) as error:
+        raise ResourceError(
+            f"{folder.parent}: cannot keep the de-quantised weights ({error}); free space there, "
+            f"or choose another place with {CACHE_VARIABLE}"
+        ) from error
     return folder
 
 
@@ -259,7 +265,9 @@ def _convert(gguf_file: Path, folder: Path) -> None:
         # the loader draws a bar of its own on standard error, whatever it is asked
         with contextlib.redirect_stderr(io.StringIO()):
             tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
-            model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+            model = _pretrained(**where, dtype=torch.float32)
+    except MemoryError:
+        raise
     except Exception as error:
         raise ModelError(
             f"{gguf_file}: not a GGUF model that transformers reads ({error})"
@@ -298,7 +306,7 @@ def read_outline(files: ModelFiles, *, trust_remote_code: bool = False) -> Model
         config = transformers.AutoConfig.from_pretrained(
             files.folder, trust_remote_code=trust_remote_code, local_files_only=True
         )
-    except (ValueError, OSError, KeyError) as error:
+    except Exception as error:
         raise ModelError(f"model source {files.source!r}: {error}") from error
     return outline(config)
 
@@ -376,12 +384,9 @@ def load_model(files: ModelFiles, options: LoadOptions) -> nn.Module:
     }
     try:
         if options.random_init_seed is None:
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                files.folder,
-                local_files_only=True,
-                use_safetensors=not options.allow_pickle_weights,
-                **common,
-            )
+            # of two forms of the same weights, the one that was hashed
+            safe = any(path.suffix == ".safetensors" for path in files.weights)
+            model = _pretrained(files.folder, local_files_only=True, use_safetensors=safe, **common)
         else:
             model = _random_model(transformers, files, options.random_init_seed, common)
         model.to(options.device)
@@ -390,11 +395,30 @@ def load_model(files: ModelFiles, options: LoadOptions) -> nn.Module:
             f"model {files.id} does not fit into the memory of {options.device}: use a smaller "
             "model or --dtype bf16"
         ) from error
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"model source {files.source!r}: cannot be loaded ({error})") from error
+    except Exception as error:
+        remedy = "; set model.attention: eager" if "attention implementation" in str(error) else ""
+        raise ModelError(
+            f"model source {files.source!r}: cannot be loaded ({error}){remedy}"
+        ) from error
     model.eval().requires_grad_(False)
     loaded: nn.Module = model
     return loaded
+
+
+def _pretrained(*where: Any, **how: Any) -> Any:
+    """A model with every one of its weights read.
+
+    Transformers draws at random, with a warning, whatever the files lack.
+
+    Raises:
+        ModelError: the files lack a weight.
+    """
+    model, info = _quiet_transformers().AutoModelForCausalLM.from_pretrained(
+        *where, output_loading_info=True, **how
+    )
+    if missing := sorted(info["missing_keys"]):
+        raise ModelError(f"the files lack weights: {missing[0]} and {len(missing) - 1} more")
+    return model
 
 
 def _random_model(

@@ -141,6 +141,8 @@ class ModelOutline:
     """MLP units of each layer, [L]."""
     n_params: int
     """Parameters, tied ones counted once."""
+    attention: str
+    """The attention implementation that transformers chooses for it: sdpa where it is supported."""
 
     @property
     def n_layers(self) -> int:
@@ -162,7 +164,8 @@ def outline(config: Any) -> ModelOutline:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     widths = tuple(site.d_ff for site in mlp_sites(model))
-    return ModelOutline(name, widths, sum(weight.numel() for weight in model.parameters()))
+    n_params = sum(weight.numel() for weight in model.parameters())
+    return ModelOutline(name, widths, n_params, model.config._attn_implementation)
 
 
 def family_name(config: Any) -> str:

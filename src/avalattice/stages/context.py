@@ -21,7 +21,8 @@ from avalattice.export.tabular import TableSchema, read_table, write_table
 from avalattice.lattice.rasters import Condition
 from avalattice.rng import NamePart, stream
 from avalattice.stages.session import Session
-from avalattice.store.runs import RunReader, RunWriter
+from avalattice.store.reader import RunReader
+from avalattice.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -131,6 +132,17 @@ class StageContext:
         ]
 
     # ---------------------------------------------------------- forward passes
+
+    def blocks(self, window_set: WindowSet) -> Iterator[tuple[int, int]]:
+        """Starts and stops of the blocks of windows that are kept as partial results.
+
+        A block holds whole batches, so that the batches, on whose size rounding may depend, are the
+        same whatever the size of a block.
+        """
+        n_windows, batch = len(self.windows(window_set).input_ids), self.config.compute.batch_size
+        block = -(-self.config.execution.block_windows // batch) * batch
+        for start in range(0, n_windows, block):
+            yield start, min(start + block, n_windows)
 
     @contextmanager
     def progress(self, name: str, total: int) -> Iterator[Task]:

@@ -66,7 +66,7 @@ def _fit_targets(ctx: StageContext, calibration: Calibration) -> RateTargets:
             task,
         ):
             fitter.update(counts)
-    check_chebyshev(fitter.by_unit, n_tokens=calibration.n_tokens, tau0=events.tau0)
+    check_chebyshev(fitter.by_unit, scales, n_tokens=calibration.n_tokens, tau0=events.tau0)
     return rate_targets(
         fitter.by_definition,
         spike_defs=events.spike_defs,

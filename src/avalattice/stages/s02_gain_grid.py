@@ -61,10 +61,9 @@ def _fit_grid(ctx: StageContext, targets: RateTargets) -> dict[Decimal, Threshol
 def _fit_gain(ctx: StageContext, targets: RateTargets, gain: Decimal, task: Task) -> Thresholds:
     """Merge the blocks of one gain; finished ones are read back."""
     windows = ctx.windows(WindowSet.CALIBRATION)
-    n_windows, block = len(windows.input_ids), ctx.config.execution.block_windows
     whole = ThresholdFitter(targets)
-    for start in range(0, n_windows, block):
-        stop, before = min(start + block, n_windows), task.done
+    for start, stop in ctx.blocks(WindowSet.CALIBRATION):
+        before = task.done
         part = ctx.run.partial(
             f"gain-{decimal_text(gain)}-windows-{start}-{stop}",
             ThresholdFitter.SPEC,
@@ -72,7 +71,7 @@ def _fit_gain(ctx: StageContext, targets: RateTargets, gain: Decimal, task: Task
         )
         whole.add_arrays(part)
         task.advance(stop - start - (task.done - before))  # a block that was read back
-    return whole.result(n_windows, windows.token_ids.shape[1])
+    return whole.result(*windows.token_ids.shape)
 
 
 def _fit_block(

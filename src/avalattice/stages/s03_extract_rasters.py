@@ -84,10 +84,8 @@ def _extract(
 def _blocks_of_gain(
     ctx: StageContext, gain: Decimal, thresholds: AppliedThresholds, task: Task
 ) -> Iterator[np.ndarray]:
-    n_windows = len(ctx.windows(WindowSet.RASTER).input_ids)
-    block = ctx.config.execution.block_windows
-    for start in range(0, n_windows, block):
-        stop, before = min(start + block, n_windows), task.done
+    for start, stop in ctx.blocks(WindowSet.RASTER):
+        before = task.done
         part = ctx.run.partial(
             f"gain-{decimal_text(gain)}-windows-{start}-{stop}",
             _BLOCK_SPEC,

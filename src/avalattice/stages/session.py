@@ -93,6 +93,12 @@ class Session:
         device = choose_device(self.config.compute.device)
         return Device(device, choose_dtype(self.config.compute.dtype, device))
 
+    @property
+    def attention(self) -> str:
+        """The resolved attention implementation."""
+        wanted = self.config.model.attention
+        return self.outline.attention if wanted == "auto" else wanted
+
     @cached_property
     def determinism(self) -> dict[str, Any]:
         """The determinism flags, which are set now."""
@@ -112,7 +118,7 @@ class Session:
             LoadOptions(
                 device=self.device.device,
                 dtype=self.device.dtype,
-                attention=section.attention,
+                attention=self.attention,
                 random_init_seed=self.config.seed if section.random_init else None,
                 allow_pickle_weights=section.allow_pickle_weights,
                 trust_remote_code=section.trust_remote_code,
@@ -184,7 +190,7 @@ class Session:
             n_parameters=self.outline.n_params,
             dtype=self.device.dtype,
             device=self.device.device,
-            attention=section.attention,
+            attention=self.attention,
             random_init=section.random_init,
             note=self.files.note,
         )

@@ -46,7 +46,7 @@ class GStar:
     crossing: float
     """Interpolated gain at which b_tot = 1, the nearest to g*; NaN where there is none."""
     crossing_interval: tuple[float, float]
-    """Its interval, over the replicates that are bracketed."""
+    """Its interval, over the replicates that are bracketed, each with a g* of its own."""
     slope: float
     """Least-squares slope db_tot/dg."""
     slope_interval: tuple[float, float]
@@ -167,9 +167,16 @@ def _select(
     index = choose(gains, b_tot)
     assert index is not None
     whole = replicates[np.isfinite(replicates).all(axis=1)]
-    chosen = [choose(gains, row) for row in whole]
+    chosen = [choose(gains, row) or 0 for row in whole]  # never None: these rows are defined
     bracketed = _brackets(whole)
-    crossing = np.array([_crossing_nearest(g, row, g[index]) for row in whole[bracketed]])
+    # each replicate makes its own choice: near the measured g* every noisy curve has a crossing
+    crossing = np.array(
+        [
+            _crossing_nearest(g, row, float(g[i]))
+            for row, i, crosses in zip(whole, chosen, bracketed, strict=True)
+            if crosses
+        ]
+    )
     crossing_interval = _pair(percentile_interval(crossing)) if len(crossing) else (np.nan, np.nan)
     share = float(bracketed.sum()) / max(len(replicates), 1)
     reason = _doubt(g, bool(_brackets(b_tot)), share, crossing_interval)
