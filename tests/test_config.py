@@ -215,8 +215,10 @@ WRONG = {
     "unknown choice": (
         "attention: eager",
         "attention: spda",
-        "5: model.attention: Input should be 'auto', 'sdpa' or 'eager' (found 'spda'); "
-        "did you mean sdpa?",
+        (
+            "5: model.attention: Input should be 'auto', 'sdpa' or 'eager' (found 'spda'); "
+            "did you mean sdpa?"
+        ),
     ),
     "targets of both kinds": (
         "spike_defs: [SPIKE_ONE_SIDED_POS]",
