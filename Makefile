@@ -53,6 +53,8 @@ test-slow: setup-dev
 
 bench: setup-dev
 	$(BIN)/python benchmarks/bench_capture.py
+	$(BIN)/python benchmarks/bench_lattice.py
+	$(BIN)/python benchmarks/bench_tails.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
