@@ -82,10 +82,10 @@ def windows_of(A: np.ndarray) -> Integer[np.ndarray, "N L T"] | Bool[np.ndarray,
     Raises:
         ArrayError: no whole numbers, or other axes, say those of several conditions.
     """
-    check_counts("raster", A)
+    check_counts("A", A)
     if A.ndim > 3:
         raise ArrayError(
-            f"raster: expected axes [N, L, T] of one condition, found shape {A.shape}: "
+            f"A: expected axes [N, L, T] of one condition, found shape {A.shape}: "
             "edges are pooled over windows, never over conditions; pass one condition at a time"
         )
     return A.reshape(-1, *A.shape[-2:])
