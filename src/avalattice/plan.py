@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from avalattice.canon import CONST, OUTPUT, RunSubdir, StageTag
+from avalattice.canon import OUTPUT, RunSubdir, StageTag
 from avalattice.errors import AvalatticeError
 from avalattice.export.documents import GStarDocument, read_document
 from avalattice.pipeline import Pipeline
@@ -106,7 +106,7 @@ def _raster_gains(pipeline: Pipeline) -> int:
         choices = read_document(path, GStarDocument).choices
     except AvalatticeError:
         return most
-    return len({choice.gain for choice in choices if choice.gain} | {CONST.GAIN_BASELINE})
+    return len({gain for choice in choices for gain in choice.raster_gains})
 
 
 def _seconds_per_window(session: Session, measured: float | None) -> tuple[float, str]:

@@ -197,3 +197,13 @@ def test_a_missing_file_is_refused(tmp_path):
     """A file that is not there is an error of the schema, with its path."""
     with pytest.raises(SchemaError, match=r"none\.json: not a readable JSON file"):
         read_document(tmp_path / "none.json", RateTargetsDocument)
+
+
+@pytest.mark.parametrize(
+    ("gstar", "gains"),
+    [(None, ["1.0"]), ("1.0", ["1.0"]), ("0.0", ["0.0", "1.0"]), ("1.3", ["1.0", "1.3"])],
+)
+def test_raster_gains_are_one_and_gstar(gstar, gains):
+    """Phase 3's gains are 1 and g*, also where g* is zero, once where they coincide."""
+    made = entry().model_copy(update={"gstar": gstar})
+    assert made.raster_gains == [Decimal(gain) for gain in gains]

@@ -166,6 +166,12 @@ class GStarEntry(_Document):
         """g* as a decimal."""
         return None if self.gstar is None else Decimal(self.gstar)
 
+    @property
+    def raster_gains(self) -> list[Decimal]:
+        """Gain 1 and g*, once where they coincide; gain 1 alone where there is no g*."""
+        chosen = () if self.gain is None else (self.gain,)  # not by truth: a gain may be zero
+        return sorted({CONST.GAIN_BASELINE, *chosen})
+
 
 class GStarDocument(_Document):
     """``gstar.json``: the choices, and the digests of what they were computed from."""

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from avalattice.arrays import ArraySpec
-from avalattice.canon import CONST, OUTPUT, DatasetRole, SpikeDefId, StageTag, WindowSet
+from avalattice.canon import OUTPUT, DatasetRole, SpikeDefId, StageTag, WindowSet
 from avalattice.events.counts import AppliedThresholds, count_events
 from avalattice.events.passes import batches
 from avalattice.events.targets import RateTargets
@@ -52,12 +52,12 @@ def _conditions(ctx: StageContext, targets: RateTargets, gstar: GStarDocument) -
     conditions = []
     for definition in targets.spike_defs:
         for label, rate in zip(targets.labels, targets.rates, strict=True):
-            chosen = gstar.choice(definition, label).gain
-            if chosen is None:
+            choice = gstar.choice(definition, label)
+            if choice.gain is None:
                 ctx.run.note(f"{definition} at target {label}: no g*, so no raster there")
             conditions += [
                 Condition(ctx.session.role, DatasetRole.A, definition, label, float(rate), gain)
-                for gain in sorted({CONST.GAIN_BASELINE, chosen or CONST.GAIN_BASELINE})
+                for gain in choice.raster_gains
             ]
     return conditions
 
