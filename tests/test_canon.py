@@ -92,6 +92,7 @@ FILE_NAMES = {
     "RASTER_NPZ_BASENAME": "rasters_token_layer.npz",
     "GRID_RASTER_NPZ_BASENAME": "rasters_gain_grid.npz",
     "NULL_NPZ_BASENAME": "rasters_nulls.npz",
+    "NULL_STATISTICS_PARQUET_BASENAME": "null_statistics.parquet",
     "TAU_RATE_MATCHED_PARQUET_BASENAME": "tau_rate_matched.parquet",
     "AVALANCHES_PARQUET_BASENAME": "avalanches.parquet",
     "ARC_ITEMS_PARQUET_BASENAME": "arc_items.parquet",
@@ -215,8 +216,9 @@ def test_npz_keys():
 
 
 def test_no_enumeration_beside_the_specified_ones():
-    """The window sets are the one enumeration that was added."""
-    assert set(registry()["ENUM"]) == {*ENUMERATIONS, "NPZ_KEY", "WINDOW_SET"}
+    """Window sets, scorings and the two compared gains are the enumerations that were added."""
+    added = {"WINDOW_SET", "SCORING", "G_CONDITION"}
+    assert set(registry()["ENUM"]) == {*ENUMERATIONS, "NPZ_KEY"} | added
 
 
 def test_file_names_are_the_specified_ones():

@@ -40,8 +40,11 @@ compute:
   batch_size: 2
 """
 
-SECTIONS = "seed, model, data, events, gain, branching, bootstrap, compute, execution"
-DATA_KEYS = "seq_len_tokens, warmup_tokens, pool_factor, A"
+SECTIONS = (
+    "seed, model, data, events, gain, branching, bootstrap, nulls, avalanches, ablations, paper, "
+    "compute, execution"
+)
+DATA_KEYS = "seq_len_tokens, warmup_tokens, pool_factor, A, B, ARC_MCQ"
 EVENTS_KEYS = "spike_defs, tau0, rate_profile, target_rates, target_events_per_site"
 
 WRONG = {

@@ -118,10 +118,25 @@ class SignatureId(StrEnum):
 
 
 class WindowSet(StrEnum):
-    """The windows on which tau was fitted (in sample), or other windows (held out)."""
+    """The windows on which tau was fitted (in sample), other windows of A, or those of B."""
 
     CALIBRATION = "calibration"
     RASTER = "raster"
+    EVALUATION = "evaluation"
+
+
+class Scoring(StrEnum):
+    """How a multiple-choice question is put: options by letter, or each as a continuation."""
+
+    LETTER = "letter"
+    CLOZE = "cloze"
+
+
+class GCondition(StrEnum):
+    """The two gains that are compared: the baseline and g*."""
+
+    G1 = "g1"
+    GSTAR = "gstar"
 
 
 class NpzKey(StrEnum):
@@ -145,6 +160,8 @@ class ENUM:
     INTERVENTION_ID = InterventionId
     SIGNATURE_ID = SignatureId
     WINDOW_SET = WindowSet
+    SCORING = Scoring
+    G_CONDITION = GCondition
     NPZ_KEY = NpzKey
 
 
@@ -207,6 +224,7 @@ class OUTPUT:
     RASTER_NPZ_BASENAME: Final = "rasters_token_layer.npz"
     GRID_RASTER_NPZ_BASENAME: Final = "rasters_gain_grid.npz"
     NULL_NPZ_BASENAME: Final = "rasters_nulls.npz"
+    NULL_STATISTICS_PARQUET_BASENAME: Final = "null_statistics.parquet"
     TAU_RATE_MATCHED_PARQUET_BASENAME: Final = "tau_rate_matched.parquet"
     AVALANCHES_PARQUET_BASENAME: Final = "avalanches.parquet"
     ARC_ITEMS_PARQUET_BASENAME: Final = "arc_items.parquet"

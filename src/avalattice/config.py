@@ -24,7 +24,15 @@ from pydantic import (
     model_validator,
 )
 
-from avalattice.canon import CONST, PATH, ModelRole, SpikeDefId
+from avalattice.canon import (
+    CONST,
+    PATH,
+    AdjacencyId,
+    InterventionId,
+    ModelRole,
+    Scoring,
+    SpikeDefId,
+)
 from avalattice.errors import ConfigError
 from avalattice.rng import decimal_text
 from avalattice.yamlfile import (
@@ -125,6 +133,28 @@ class DatasetASection(_Section):
     n_windows_rasters: Count = CONST.N_WINDOWS_A_RASTERS
 
 
+class DatasetBSection(_Section):
+    """Dataset B: transfer of g* to other text."""
+
+    source: str
+    """As for Dataset A."""
+    text_field: str = "text"
+    """As for Dataset A."""
+    n_windows: Count = CONST.N_WINDOWS_B_EVAL
+
+
+class QuestionsSection(_Section):
+    """Multiple-choice questions."""
+
+    source: str
+    """``hf:ORG/NAME/CONFIG:SPLIT@REVISION`` or ``file:PATH.jsonl`` of ARC's shape."""
+    scorings: list[Annotated[Scoring, Field(strict=False)]] = Field(
+        default=list(Scoring), min_length=1
+    )
+    batch_questions: Count = 16
+    """Questions, or options, of one forward pass."""
+
+
 class DataSection(_Section):
     """Windows and corpora."""
 
@@ -133,6 +163,8 @@ class DataSection(_Section):
     """Tokens of context before each window, left out of calibration and rasters."""
     pool_factor: Count = CONST.WINDOW_POOL_FACTOR
     A: DatasetASection
+    B: DatasetBSection | None = None
+    ARC_MCQ: QuestionsSection | None = None
 
 
 class EventsSection(_Section):
@@ -212,6 +244,42 @@ class BootstrapSection(_Section):
     reps: Annotated[int, Field(ge=100)] = CONST.BOOTSTRAP_REPS
 
 
+class NullsSection(_Section):
+    """Null ensembles."""
+
+    replicates: Count = CONST.NULL_REPLICATES
+    """Draws of each raster null, for p_mc."""
+    avalanche_replicates: Count = CONST.NULL_AVALANCHE_REPLICATES
+    """Permuted rasters whose avalanches are fitted."""
+    token_shuffle_replicates: Count = CONST.TOKEN_SHUFFLE_REPLICATES
+    """Passes of shuffled windows through the model."""
+
+
+class AvalanchesSection(_Section):
+    """Avalanches and the fits of their tails."""
+
+    adjacency: Annotated[AdjacencyId, Field(strict=False)] = AdjacencyId.ADJ_4N
+    """Of every avalanche table; the ablations give both."""
+    gof_reps: Annotated[int, Field(ge=0)] = CONST.TAIL_GOF_REPS
+    """Replicates of the tail fits' goodness of fit; 0 leaves ks_p undefined."""
+
+
+class AblationsSection(_Section):
+    """Interventions that are measured at g* beside the gain on every MLP."""
+
+    interventions: list[Annotated[InterventionId, Field(strict=False)]] = Field(
+        default=[other for other in InterventionId if other is not InterventionId.MLP_GLOBAL]
+    )
+    """Each costs a pass of the calibration windows at every distinct g*."""
+
+
+class PaperSection(_Section):
+    """The exported paper."""
+
+    export_dir: str | None = None
+    """Where a copy of the run's paper is put."""
+
+
 class ComputeSection(_Section):
     """How forward passes are made; the resolved values are part of a run's identity."""
 
@@ -238,6 +306,10 @@ class Config(_Section):
     gain: GainSection = GainSection()
     branching: BranchingSection = BranchingSection()
     bootstrap: BootstrapSection = BootstrapSection()
+    nulls: NullsSection = NullsSection()
+    avalanches: AvalanchesSection = AvalanchesSection()
+    ablations: AblationsSection = AblationsSection()
+    paper: PaperSection = PaperSection()
     compute: ComputeSection = ComputeSection()
     execution: ExecutionSection = ExecutionSection()
 
@@ -402,8 +474,8 @@ def _yaml(values: Mapping[str, Any]) -> str:
     def block(node: Mapping[str, Any], indent: str) -> Iterable[str]:
         for key, value in node.items():
             if isinstance(value, Mapping):
-                yield f"{indent}{key}:"
-                yield from block(value, indent + "  ")
+                below = list(block(value, indent + "  "))
+                yield from [f"{indent}{key}:", *below] if below else []
             elif isinstance(value, list):
                 yield f"{indent}{key}: [{', '.join(scalar(item, key) for item in value)}]"
             elif value is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from avalattice.stagetable import STAGES, Stage, sections_of
 from avalattice.store.digests import sha256_blocks, sha256_json
 from avalattice.store.environment import environment, library_version
 from avalattice.store.reader import RunReader
-from avalattice.store.record import RunRecord
+from avalattice.store.record import DatasetRecord, RunRecord
 from avalattice.store.runs import make_run_id
 from avalattice.store.writer import utc_now
 
@@ -50,22 +49,24 @@ class Pipeline:
 
     # ------------------------------------------------------------- identities
 
-    @cached_property
-    def _sources(self) -> dict[str, Any]:
-        """What every identity holds of model, tokenizer, data and precision."""
+    def _sources(self, stage: Stage) -> dict[str, Any]:
+        """What an identity holds of model, tokenizer, data and precision."""
         session = self.session
         return {
             "model": session.model_record.files,
             "tokenizer": session.tokenizer_record.model_dump(mode="json"),
             "datasets": {
                 f"{record.role}/{record.window_set}": record.slice_sha256
-                for record in session.dataset_records
+                for record in self._datasets(stage)
             },
             "dtype": session.device.dtype,
             "device": session.device.device,
             "batch_size": session.config.compute.batch_size,
             "attention": session.attention,
         }
+
+    def _datasets(self, stage: Stage) -> list[DatasetRecord]:
+        return [r for role in stage.datasets for r in self.session.dataset_records(role)]
 
     def resolve(self, stage: Stage) -> Resolution:
         """The expected run of a stage.
@@ -80,7 +81,7 @@ class Pipeline:
             "stage": str(stage.tag),
             "stage_version": stage.version,
             "config": scope,
-            **self._sources,
+            **self._sources(stage),
             "inputs": {
                 str(tag): inputs[tag].as_dependency(names).artifacts
                 for tag, names in stage.inputs.items()
@@ -209,7 +210,7 @@ class Pipeline:
             identity=resolution.identity,
             model=session.model_record,
             tokenizer=session.tokenizer_record,
-            datasets=session.dataset_records,
+            datasets=self._datasets(stage),
             config_hash=resolution.config_hash,
             config_file_sha256=sha256_blocks([content]),
             dependencies=[

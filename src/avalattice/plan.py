@@ -127,7 +127,7 @@ def _records_like(session: Session) -> Iterator[RunRecord]:
         if session.store.status(run_id) != "complete":
             continue
         record = session.store.open(run_id).record
-        tokens = record.cost.forward_windows * session.window_plan.seq_len_tokens
+        tokens = record.cost.forward_windows * session.window_plan().seq_len_tokens
         if record.model == here and tokens and record.cost.forward_tokens >= tokens:
             yield record
 
@@ -142,7 +142,7 @@ def _from_matrix_product(session: Session) -> float:
         torch.mm(matrix, matrix)
         times.append(time.perf_counter() - start)
     flop_per_second = _EFFICIENCY * 2 * _MATRIX**3 / min(times)
-    tokens = session.window_plan.seq_len_tokens + session.window_plan.warmup_tokens
+    tokens = session.window_plan().seq_len_tokens + session.window_plan().warmup_tokens
     return _FLOP_PER_WEIGHT * session.outline.n_params * tokens / flop_per_second
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from avalattice.canon import OUTPUT, Command, RunSubdir, StageTag
+from avalattice.canon import OUTPUT, Command, DatasetRole, RunSubdir, StageTag
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Stage:
     """Artifacts that it writes."""
     forward: bool
     """Whether it makes forward passes."""
+    datasets: tuple[DatasetRole, ...] = (DatasetRole.A,)
+    """Datasets that it reads, beside those of its upstreams."""
 
 
 def _results(*basenames: str) -> tuple[str, ...]:

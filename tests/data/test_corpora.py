@@ -111,12 +111,12 @@ BAD_FILES = {
     "line that is no JSON": (
         "a.jsonl",
         b'{"text": "a"}\n{"text": \n',
-        r"{path}:2: no JSON record with the text field 'text' \(data\.A\.text_field\): Expecting",
+        r"{path}:2: no JSON record with the text field 'text' \(the setting text_field\): Expect",
     ),
     "record without the field": (
         "a.jsonl",
         b'{"text": "a"}\n\n{"body": "b"}\n',
-        r"{path}:3: no JSON record with the text field 'text' \(data\.A\.text_field\)",
+        r"{path}:3: no JSON record with the text field 'text' \(the setting text_field\)",
     ),
     "line that is no record": ("a.jsonl", b"[1]\n", r"{path}:1: no JSON record with the text"),
     "field that is no text": (
@@ -145,7 +145,7 @@ def test_parquet_columns_are_named(tmp_path):
     path = tmp_path / "a.parquet"
     write_parquet(path, TEXTS, "body")
     assert refusal(f"file:{path}") == (
-        f"data file {path}: no column 'text' (data.A.text_field); it has id, body"
+        f"data file {path}: no column 'text' (the setting text_field); it has id, body"
     )
     assert refusal(f"file:{path}", "id") == f"{path}: 'id' holds int, not text"
 
@@ -324,6 +324,6 @@ def test_an_unreachable_hub_is_told(hub):
 def test_hub_records_need_the_text_field(hub):
     """A record without the field names those that it has; one that holds no text is refused."""
     assert refusal("hf:org/name:train", "body") == (
-        "hf:org/name:train: no field 'body' (data.A.text_field); records have text, id"
+        "hf:org/name:train: no field 'body' (the setting text_field); records have text, id"
     )
     assert refusal("hf:org/name:train", "id") == "hf:org/name:train: 'id' holds int, not text"

@@ -15,18 +15,13 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from avalattice.data.packages import locate
+from avalattice.data.records import HubSource, data_file, numbered_lines, read_text
 from avalattice.errors import DataError
-
-_HUB_SOURCE = re.compile(
-    r"hf:(?P<name>[\w.-]+/[\w.-]+)(?:/(?P<config>[\w.-]+))?"
-    r":(?P<split>[\w\[\]%:+-]+?)(?:@(?P<revision>[\w./-]+))?"
-)
 
 
 @dataclass(frozen=True)
@@ -69,37 +64,23 @@ def open_corpus(source: str, *, text_field: str) -> Corpus:
 
 def _file_documents(path: Path, text_field: str) -> Callable[[], Iterator[str]]:
     readers: dict[str, Callable[[], Iterator[str]]] = {
-        ".txt": lambda: iter([_read_text(path)]),
+        ".txt": lambda: iter([read_text(path)]),
         ".jsonl": lambda: _jsonl_documents(path, text_field),
         ".parquet": lambda: _parquet_documents(path, text_field),
     }
-    if not path.is_file():
-        raise DataError(f"data file {path}: no such file (looked in {Path.cwd()})")
-    if path.suffix not in readers:
-        raise DataError(f"data file {path}: use one of {', '.join(readers)}")
-    return readers[path.suffix]
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"data file {path}: cannot be read as UTF-8 text ({error})") from error
+    return readers[data_file(path, readers).suffix]
 
 
 def _jsonl_documents(path: Path, text_field: str) -> Iterator[str]:
-    # not splitlines(): JSON strings may hold U+2028 and the like as they are
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
+    for where, line in numbered_lines(path):
         try:
             text = json.loads(line)[text_field]
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{path}:{number}: no JSON record with the text field {text_field!r} "
-                f"(data.A.text_field): {error}"
+                f"{where}: no JSON record with the text field {text_field!r} "
+                f"(the setting text_field): {error}"
             ) from error
-        yield _as_text(text, f"{path}:{number}", text_field)
+        yield _as_text(text, where, text_field)
 
 
 def _parquet_documents(path: Path, text_field: str) -> Iterator[str]:
@@ -112,7 +93,7 @@ def _parquet_documents(path: Path, text_field: str) -> Iterator[str]:
         raise DataError(f"data file {path}: not a Parquet file ({error})") from error
     if text_field not in file.schema_arrow.names:
         raise DataError(
-            f"data file {path}: no column {text_field!r} (data.A.text_field); "
+            f"data file {path}: no column {text_field!r} (the setting text_field); "
             f"it has {', '.join(file.schema_arrow.names)}"
         )
     for batch in file.iter_batches(columns=[text_field]):
@@ -172,41 +153,15 @@ def _container_texts(node: ast.expr) -> Iterator[str]:
 
 
 def _hub_corpus(source: str, text_field: str) -> Corpus:
-    match = _HUB_SOURCE.fullmatch(source)
-    if match is None:
-        raise DataError(f"data source {source!r}: use hf:ORG/NAME[/CONFIG]:SPLIT@REVISION")
-    revision = match["revision"]
+    hub = HubSource.parse(source)
 
     def documents() -> Iterator[str]:
-        for record in _load_hub_dataset(source, match):
+        for record in hub.records():
             if text_field not in record:
                 raise DataError(
-                    f"{source}: no field {text_field!r} (data.A.text_field); "
+                    f"{source}: no field {text_field!r} (the setting text_field); "
                     f"records have {', '.join(record)}"
                 )
             yield _as_text(record[text_field], source, text_field)
 
-    return Corpus(source, revision, documents)
-
-
-def _load_hub_dataset(source: str, match: re.Match[str]) -> Iterator[dict[str, object]]:
-    try:
-        import datasets
-    except ImportError as error:
-        raise DataError(
-            f"{source}: Hub datasets need the optional `datasets` package: "
-            "pip install 'avalattice[hub]'"
-        ) from error
-    try:
-        yield from datasets.load_dataset(
-            match["name"],
-            match["config"],
-            split=match["split"],
-            revision=match["revision"],
-            streaming=True,
-        )
-    except Exception as error:
-        raise DataError(
-            f"{source}: cannot be loaded from the Hub ({type(error).__name__}: {error}). Check the "
-            "name and the network, or use a local file: source"
-        ) from error
+    return Corpus(source, hub.revision, documents)

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NoReturn, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
+import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 
+from avalattice.canon import InterventionId
 from avalattice.data.windows import WindowSlice
 from avalattice.errors import NonFiniteError
 from avalattice.model.capture import capture
-from avalattice.model.forward import decoder_pass
-from avalattice.model.gain import gain
+from avalattice.model.forward import decoder_pass, logits_pass
+from avalattice.model.gain import gain, intervention
 from avalattice.rng import decimal_text
 
 Result = TypeVar("Result")
@@ -44,6 +46,12 @@ class Batch:
         return len(self.input_ids)
 
     @property
+    def n_predicted(self) -> int:
+        """Lattice tokens of a window that have a token before them."""
+        n_tokens = self.input_ids.shape[1]
+        return n_tokens - max(self.warmup_tokens, 1)
+
+    @property
     def first_position(self) -> int:
         """Slice position of the first lattice token."""
         return self.first * (self.input_ids.shape[1] - self.warmup_tokens)
@@ -60,30 +68,89 @@ def batches(
 
 
 def collect(
-    model: nn.Module, batch: Batch, g: Decimal, function: LayerFunction[Result]
+    model: nn.Module,
+    batch: Batch,
+    g: Decimal,
+    function: LayerFunction[Result],
+    intervention_id: InterventionId = InterventionId.MLP_GLOBAL,
 ) -> list[Result]:
     """Pass a batch through the model at gain g; the function's result for each layer, in order.
+
+    Args:
+        model: the model.
+        batch: the windows.
+        g: the gain.
+        function: what is made of each layer's u.
+        intervention_id: what the gain multiplies.
 
     Raises:
         NonFiniteError: naming gain, window and layer where NaN or Inf first appeared.
     """
-    results: dict[int, Result] = {}
-    deepest = torch.zeros(())
-
-    def receive(layer: int, u: Tensor) -> None:
-        nonlocal deepest
-        deepest = u
-        results[layer] = function(layer, u[:, batch.warmup_tokens :].flatten(0, 1))
-
-    with gain(model, g), capture(model, receive) as captured:
+    received = _Received(batch, function)
+    with intervention(model, intervention_id, g), capture(model, received) as captured:
         decoder_pass(model, batch.input_ids, until=captured)
     # NaN or Inf anywhere stays in the residual stream, so the deepest layer shows it
-    if not bool(torch.isfinite(deepest).all()):
-        _locate_non_finite(model, batch, g)
-    return [results[layer] for layer in sorted(results)]
+    if not bool(torch.isfinite(received.deepest).all()):
+        _locate_non_finite(model, batch, g, intervention_id)
+    return received.in_order()
 
 
-def _locate_non_finite(model: nn.Module, batch: Batch, g: Decimal) -> NoReturn:
+def collect_with_nll(
+    model: nn.Module, batch: Batch, g: Decimal, function: LayerFunction[Result]
+) -> tuple[list[Result], Float64[np.ndarray, " B"]]:
+    """As :func:`collect`, with the language model's head: also each window's loss.
+
+    Returns:
+        The function's results, and the negative log-likelihood of each window: the sum, in nats,
+        over the lattice tokens that have a token before them (:attr:`Batch.n_predicted` of each).
+
+    Raises:
+        NonFiniteError: naming gain, window and layer where NaN or Inf first appeared.
+    """
+    received = _Received(batch, function)
+    first = batch.input_ids.shape[1] - batch.n_predicted
+    positions = torch.arange(first - 1, batch.input_ids.shape[1] - 1)
+    with gain(model, g), capture(model, received):
+        logits = logits_pass(model, batch.input_ids, positions)
+    if not bool(torch.isfinite(received.deepest).all()):
+        _locate_non_finite(model, batch, g, InterventionId.MLP_GLOBAL)
+    targets = batch.input_ids[:, first:].to(logits.device)
+    # window by window: a vocabulary's log-probabilities in float32 take as much memory again
+    nll = [
+        torch.nn.functional.cross_entropy(row.float(), target, reduction="none").double().sum()
+        for row, target in zip(logits, targets, strict=True)
+    ]
+    total = torch.stack(nll).cpu().numpy()
+    if not np.isfinite(total).all():
+        window = batch.first + int(np.flatnonzero(~np.isfinite(total))[0])
+        raise NonFiniteError(
+            f"logits contain NaN or Inf at gain {decimal_text(g)}, window {window}: use "
+            "--dtype fp32. The run stays incomplete"
+        )
+    return received.in_order(), total
+
+
+class _Received(Generic[Result]):
+    """Applies a function to each layer's u, the warm-up cut off, and remembers the deepest."""
+
+    def __init__(self, batch: Batch, function: LayerFunction[Result]) -> None:
+        self._batch, self._function = batch, function
+        self._results: dict[int, Result] = {}
+        self.deepest = torch.zeros(())
+
+    def __call__(self, layer: int, u: Tensor) -> None:
+        self.deepest = u
+        lattice = u[:, self._batch.warmup_tokens :].flatten(0, 1)
+        self._results[layer] = self._function(layer, lattice)
+
+    def in_order(self) -> list[Result]:
+        """The results by layer."""
+        return [self._results[layer] for layer in sorted(self._results)]
+
+
+def _locate_non_finite(
+    model: nn.Module, batch: Batch, g: Decimal, intervention_id: InterventionId
+) -> NoReturn:
     """Pass the batch again, looking at every layer; raises in any case."""
 
     def look(layer: int, u: Tensor) -> None:
@@ -95,7 +162,7 @@ def _locate_non_finite(model: nn.Module, batch: Batch, g: Decimal) -> NoReturn:
                 "out of gain.grid. The run stays incomplete"
             )
 
-    with gain(model, g), capture(model, look) as captured:
+    with intervention(model, intervention_id, g), capture(model, look) as captured:
         decoder_pass(model, batch.input_ids, until=captured)
     raise NonFiniteError(
         f"activations contained NaN or Inf at gain {decimal_text(g)}, windows {batch.first} to "

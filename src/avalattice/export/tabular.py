@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from avalattice.errors import SchemaError
 
@@ -138,6 +139,11 @@ def write_table(table: pa.Table, file: IO[bytes]) -> None:
         write_statistics=True,
         row_group_size=1 << 20,
     )
+
+
+def write_csv(table: pa.Table, file: IO[bytes]) -> None:
+    """Write CSV: numbers in their shortest exact form, undefined values as empty fields."""
+    csv.write_csv(table, file, csv.WriteOptions(quoting_style="needed"))
 
 
 def read_table(path: Path, schema: TableSchema) -> pa.Table:

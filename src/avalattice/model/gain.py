@@ -100,6 +100,21 @@ def intervention_target(intervention_id: InterventionId | str) -> GainTarget:
 
 
 @contextmanager
+def intervention(
+    model: nn.Module, intervention_id: InterventionId | str, g: float | Decimal
+) -> Iterator[None]:
+    """The gain ``g`` on the sublayer and layers that an intervention names.
+
+    Raises:
+        ModelError: the family is not supported, the intervention is unknown, or the model has too
+            few layers for it.
+    """
+    layers = layer_band(len(mlp_sites(model)), intervention_id)
+    with gain(model, g, target=intervention_target(intervention_id), layers=layers):
+        yield
+
+
+@contextmanager
 def map_outputs(modules: Iterable[nn.Module], fn: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Pass each module's output through ``fn``; of a tuple, its first element."""
 

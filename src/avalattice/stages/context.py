@@ -9,15 +9,24 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
 from avalattice import __version__
 from avalattice.arrays import ArraySpec, BlockArray
-from avalattice.canon import OUTPUT, DatasetRole, RunSubdir, StageTag, WindowSet
+from avalattice.canon import (
+    OUTPUT,
+    DatasetRole,
+    InterventionId,
+    RunSubdir,
+    StageTag,
+    TableId,
+    WindowSet,
+)
 from avalattice.config import Config
 from avalattice.data.windows import WindowSlice
 from avalattice.export.documents import Document, read_document
 from avalattice.export.tables import Provenance
-from avalattice.export.tabular import TableSchema, read_table, write_table
+from avalattice.export.tabular import TableSchema, read_table, write_csv, write_table
 from avalattice.lattice.rasters import Condition
 from avalattice.rng import NamePart, stream
 from avalattice.stages.session import Session
@@ -75,8 +84,9 @@ class StageContext:
         )
 
     def windows(self, window_set: WindowSet) -> WindowSlice:
-        """A slice of Dataset A."""
-        return self.session.windows[window_set]
+        """A slice of a dataset's windows: B's for evaluation, A's otherwise."""
+        role = DatasetRole.B if window_set is WindowSet.EVALUATION else DatasetRole.A
+        return self.session.slices(role)[window_set]
 
     def rng(self, *name: NamePart) -> np.random.Generator:
         """The random stream of a name."""
@@ -117,6 +127,17 @@ class StageContext:
         table = schema.table(rows)
         self.run.write(result(basename), lambda file: write_table(table, file))
 
+    def export_table(
+        self, table_id: TableId, schema: TableSchema, rows: Iterable[Mapping[str, Any]]
+    ) -> pa.Table:
+        """Write an exported table in both its forms, from one validated frame."""
+        table = schema.table(rows)
+        self.run.write(
+            OUTPUT.TABLE_FILE_PARQUET[table_id.name], lambda file: write_table(table, file)
+        )
+        self.run.write(OUTPUT.TABLE_FILE_CSV[table_id.name], lambda file: write_csv(table, file))
+        return table
+
     def write_npz(self, basename: str, arrays: Mapping[str, np.ndarray | BlockArray]) -> None:
         """Write arrays to the results folder."""
         self.run.write_npz(result(basename), arrays)
@@ -133,13 +154,13 @@ class StageContext:
 
     # ---------------------------------------------------------- forward passes
 
-    def blocks(self, window_set: WindowSet) -> Iterator[tuple[int, int]]:
+    def blocks(self, n_windows: int) -> Iterator[tuple[int, int]]:
         """Starts and stops of the blocks of windows that are kept as partial results.
 
         A block holds whole batches, so that the batches, on whose size rounding may depend, are the
         same whatever the size of a block.
         """
-        n_windows, batch = len(self.windows(window_set).input_ids), self.config.compute.batch_size
+        batch = self.config.compute.batch_size
         block = -(-self.config.execution.block_windows // batch) * batch
         for start in range(0, n_windows, block):
             yield start, min(start + block, n_windows)
@@ -156,8 +177,9 @@ class StageContext:
         g: Decimal,
         function: Callable[[int, Tensor], Result],
         task: Task,
+        intervention_id: InterventionId = InterventionId.MLP_GLOBAL,
     ) -> Iterator[tuple[Batch, list[Result]]]:
-        """Pass batches through the model at gain g, counted, in order.
+        """Pass batches through the model under an intervention at gain g, counted, in order.
 
         Yields:
             Each batch with the function's result for each layer.
@@ -167,7 +189,7 @@ class StageContext:
         model = self.session.model
 
         def work(batch: Batch) -> tuple[Batch, list[Result]]:
-            return batch, collect(model, batch, g, function)
+            return batch, collect(model, batch, g, function, intervention_id)
 
         for batch, results in self.session.engine.map(work, batches):
             self.run.count_forward(batch.n_windows, batch.input_ids.numel())

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import partial
 
 import numpy as np
 
 from avalattice.canon import OUTPUT, DatasetRole, StageTag, WindowSet
-from avalattice.events.passes import batches
 from avalattice.events.targets import RateTargets
-from avalattice.events.thresholds import ThresholdFitter, Thresholds
+from avalattice.events.thresholds import Thresholds
 from avalattice.export.documents import RateTargetsDocument
 from avalattice.export.schemas import THRESHOLDS
 from avalattice.export.tables import AppliedRates, FittedRow, thresholds_rows
 from avalattice.lattice.branching import EdgeSums, edge_sums
 from avalattice.lattice.rasters import Condition, raster_members
-from avalattice.progress import Task
 from avalattice.rng import decimal_text
 from avalattice.stages.context import StageContext
 from avalattice.stages.metrics import write_metrics
+from avalattice.stages.rate_matching import fit_thresholds
 
 
 def run(ctx: StageContext) -> None:
@@ -55,38 +53,7 @@ def _fit_grid(ctx: StageContext, targets: RateTargets) -> dict[Decimal, Threshol
     gains = ctx.config.gain.grid
     total = len(gains) * len(ctx.windows(WindowSet.CALIBRATION).input_ids)
     with ctx.progress("phase 2, gain grid", total) as task:
-        return {gain: _fit_gain(ctx, targets, gain, task) for gain in gains}
-
-
-def _fit_gain(ctx: StageContext, targets: RateTargets, gain: Decimal, task: Task) -> Thresholds:
-    """Merge the blocks of one gain; finished ones are read back."""
-    windows = ctx.windows(WindowSet.CALIBRATION)
-    whole = ThresholdFitter(targets)
-    for start, stop in ctx.blocks(WindowSet.CALIBRATION):
-        before = task.done
-        part = ctx.run.partial(
-            f"gain-{decimal_text(gain)}-windows-{start}-{stop}",
-            ThresholdFitter.SPEC,
-            partial(_fit_block, ctx, targets, gain, start, stop, task),
-        )
-        whole.add_arrays(part)
-        task.advance(stop - start - (task.done - before))  # a block that was read back
-    return whole.result(*windows.token_ids.shape)
-
-
-def _fit_block(
-    ctx: StageContext, targets: RateTargets, gain: Decimal, start: int, stop: int, task: Task
-) -> dict[str, np.ndarray]:
-    """What one block of windows contributes, whatever came before it."""
-    fitter, scales = ThresholdFitter(targets), ctx.scales()
-    passes = batches(
-        ctx.windows(WindowSet.CALIBRATION), ctx.config.compute.batch_size, start=start, stop=stop
-    )
-    for batch, found in ctx.forward(
-        passes, gain, lambda layer, u: fitter.select(layer, u, scales[layer]), task
-    ):
-        fitter.update(found, batch.first_position)
-    return fitter.to_arrays()
+        return {gain: fit_thresholds(ctx, targets, gain, task) for gain in gains}
 
 
 def _write_grid(

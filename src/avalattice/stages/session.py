@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avalattice.canon import DatasetRole, ModelRole, WindowSet
-from avalattice.config import Config
+from avalattice.config import Config, DatasetASection, DatasetBSection
 from avalattice.data.corpora import open_corpus
 from avalattice.data.windows import WindowPlan, WindowSlice, select_windows
 from avalattice.engine import Engine, LocalEngine
+from avalattice.errors import ConfigError
 from avalattice.progress import Reporter
 from avalattice.store.digests import FileDigests
 from avalattice.store.record import DatasetRecord, ModelRecord, TokenizerRecord
@@ -53,6 +54,7 @@ class Session:
         self.reporter = reporter or Reporter("none")
         self.engine = engine or LocalEngine()
         self.store = RunStore(Path(config.execution.runs_dir))
+        self._slices: dict[DatasetRole, dict[WindowSet, WindowSlice]] = {}
 
     # ------------------------------------------------------------------ model
 
@@ -141,32 +143,52 @@ class Session:
 
     # ------------------------------------------------------------------- data
 
-    @cached_property
-    def window_plan(self) -> WindowPlan:
-        """How Dataset A is cut."""
-        data = self.config.data
-        return WindowPlan(
-            data.seq_len_tokens,
-            data.warmup_tokens,
-            data.pool_factor,
-            {
-                WindowSet.CALIBRATION: data.A.n_windows_calibration,
-                WindowSet.RASTER: data.A.n_windows_rasters,
-            },
-        )
+    def _text(self, role: DatasetRole) -> DatasetASection | DatasetBSection:
+        section = self.config.data.A if role is DatasetRole.A else self.config.data.B
+        if section is None:
+            raise ConfigError(f"data.{role} is not configured: add it, with a source")
+        return section
 
-    @cached_property
+    def window_plan(self, role: DatasetRole = DatasetRole.A) -> WindowPlan:
+        """How a dataset is cut.
+
+        Raises:
+            ConfigError: the configuration has no such dataset.
+        """
+        data, text = self.config.data, self._text(role)
+        slices = (
+            {WindowSet.EVALUATION: text.n_windows}
+            if isinstance(text, DatasetBSection)
+            else {
+                WindowSet.CALIBRATION: text.n_windows_calibration,
+                WindowSet.RASTER: text.n_windows_rasters,
+            }
+        )
+        return WindowPlan(data.seq_len_tokens, data.warmup_tokens, data.pool_factor, slices)
+
+    def slices(self, role: DatasetRole) -> dict[WindowSet, WindowSlice]:
+        """The slices of a dataset's windows.
+
+        Raises:
+            ConfigError: the configuration has no such dataset.
+            DataError: the corpus cannot be read, or is too short.
+        """
+        if role not in self._slices:
+            text = self._text(role)
+            self._slices[role] = select_windows(
+                open_corpus(text.source, text_field=text.text_field),
+                self.tokenizer,
+                self.window_plan(role),
+                role=role,
+                bos_id=self.bos_token_id,
+                seed=self.config.seed,
+            )
+        return self._slices[role]
+
+    @property
     def windows(self) -> dict[WindowSet, WindowSlice]:
         """Dataset A's slices."""
-        data = self.config.data.A
-        return select_windows(
-            open_corpus(data.source, text_field=data.text_field),
-            self.tokenizer,
-            self.window_plan,
-            role=DatasetRole.A,
-            bos_id=self.bos_token_id,
-            seed=self.config.seed,
-        )
+        return self.slices(DatasetRole.A)
 
     # ---------------------------------------------------------------- records
 
@@ -202,19 +224,18 @@ class Session:
             files=self.digests_of(self.files.tokenizer), bos_token_id=self.bos_token_id
         )
 
-    @cached_property
-    def dataset_records(self) -> list[DatasetRecord]:
-        """Dataset A's slices, as they stand in run records."""
-        source = self.config.data.A.source
-        revision = open_corpus(source, text_field=self.config.data.A.text_field).revision
+    def dataset_records(self, role: DatasetRole) -> list[DatasetRecord]:
+        """A dataset's slices, as they stand in run records."""
+        text = self._text(role)
+        revision = open_corpus(text.source, text_field=text.text_field).revision
         return [
             DatasetRecord(
                 role=str(windows.dataset_role),
                 window_set=str(window_set),
-                source=source,
+                source=text.source,
                 revision=revision,
                 slice_sha256=windows.sha256,
                 window_ids=windows.window_ids.tolist(),
             )
-            for window_set, windows in self.windows.items()
+            for window_set, windows in self.slices(role).items()
         ]
