@@ -28,6 +28,7 @@ _HOMES = {
     "avalanches": "lattice.avalanches",
     "branching": "lattice.branching",
     "branching_null_exact": "lattice.null_moments",
+    "branching_raster": "lattice.simulate",
     "capture": "model.capture",
     "check_sites": "model.check",
     "circular_shift_null": "lattice.nulls",
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from avalattice.lattice.rasters import Rasters as Rasters
     from avalattice.lattice.rasters import load_rasters as load_rasters
     from avalattice.lattice.rasters import save_rasters as save_rasters
+    from avalattice.lattice.simulate import branching_raster as branching_raster
     from avalattice.lattice.susceptibility import susceptibility as susceptibility
     from avalattice.model.capture import capture as capture
     from avalattice.model.check import check_sites as check_sites

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -40,3 +42,25 @@ def aligned_layers(rng, shape, occupancy=0.2, share=1.0):
     for layer in range(1, shape[-2]):
         X[..., layer, :] = np.where(repeated[..., layer, :], X[..., layer - 1, :], X[..., layer, :])
     return X
+
+
+def token_driven(rng, shape, n_ids=40):
+    """Layers that are independent given the token ids, with the ids [N, T]; rates rise with rank.
+
+    Ids are drawn as words are, a few of them often and many of them once.
+    """
+    often = 1 / np.arange(1, n_ids + 1)
+    ids = rng.choice(n_ids, size=(shape[0], shape[2]), p=often / often.sum())
+    rates = 0.1 + 0.6 * rng.permutation(n_ids)[ids] / n_ids
+    return (rng.random(shape) < rates[:, np.newaxis]).astype(np.uint8), ids
+
+
+def moment_errors(values, mean, variance):
+    """Deviation of sample mean and variance from theirs, in standard errors."""
+    squares = (values - values.mean()) ** 2
+    return np.array(
+        [
+            (values.mean() - mean) / math.sqrt(variance / len(values)),
+            (squares.mean() - variance) / math.sqrt(squares.var() / len(values)),
+        ]
+    )

@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from avalattice.lattice.null_moments import branching_null_exact
+from avalattice.lattice.null_moments import (
+    FLAT,
+    NO_DEPTH,
+    NO_SITE,
+    NO_TIME,
+    branching_null_exact,
+)
 from avalattice.lattice.percolation import independent_sites
 from tests.lattice.samples import aligned_layers, sites, stacks
 
@@ -91,6 +97,24 @@ def test_ratio_of_expectations_is_nearly_the_expected_ratio(occupied):
     assert error < 1e-12 if len(set(occupied)) == 1 else 1e-4 < error < 1 / sum(occupied)
 
 
+def test_over_all_sites_the_expected_ratio_is_exact():
+    """Divided by all sites, whose number is kept, b is a sum: its expectation is exact."""
+    rows = [all_rows(5, k) for k in (1, 2, 4)]
+    edges = sum(np.ix_(*(edges_along(row) for row in rows)))
+    exact = branching_null_exact(np.stack([row[0] for row in rows]), denominator="all_sites")
+    assert exact.b_time_perm_exact == pytest.approx((edges / 7).mean(), rel=1e-12)
+
+
+def test_scores_do_not_depend_on_the_denominator():
+    """z and p are those of edge counts: only ratios change with what these are divided by."""
+    X = aligned_layers(np.random.default_rng(4), (3, 5, 40), share=0.2)
+    edges, every = (branching_null_exact(X, denominator=d) for d in ("valid_edges", "all_sites"))
+    for name, value in vars(edges).items():
+        assert (getattr(every, name) == value) is not name.startswith(("b_", "delta_"))
+    share = X[:, :-1].sum() / X.sum()
+    assert every.delta_b_depth == pytest.approx(share * edges.delta_b_depth, rel=1e-12)
+
+
 def test_toy_raster():
     """The specification's toy has b_time 1/3 and b_depth 1/2 against 2/9 and 1/4 by chance."""
     X = np.zeros((3, 4), np.uint8)
@@ -132,22 +156,37 @@ def test_counts_are_read_as_occupancy():
 
 
 @pytest.mark.parametrize(
-    ("X", "undefined"),
+    ("X", "undefined", "undefined_over_all_sites"),
     [
-        (np.zeros((2, 3, 8), np.uint8), {"b_time_perm_exact", "b_depth_perm_exact", "delta_b_tot"}),
-        (np.ones((2, 3, 8), np.uint8), {"z_time_perm_exact", "p_depth_shift_exact"}),
-        (sites(0, (2, 1, 8), 0.5), {"b_depth_shift_exact", "p_depth_perm_exact"}),
-        (sites(0, (2, 3, 1), 0.5), {"b_time_perm_exact", "p_time_perm_exact"}),
-        (sites(0, (0, 3, 8), 0.5), {"b_time_perm_exact", "b_depth_perm_exact"}),
+        (np.zeros((2, 3, 8), np.uint8), "b_time b_depth b_tot z_time z_depth", "b z_time z_depth"),
+        (np.ones((2, 3, 8), np.uint8), "z_time z_depth", "z_time z_depth"),
+        (sites(0, (2, 1, 8), 0.5), "b_depth b_tot z_depth", "z_depth"),
+        (sites(0, (2, 3, 1), 0.5), "b_time b_tot z_time z_depth", "z_time z_depth"),
+        (sites(0, (0, 3, 8), 0.5), "b_time b_depth b_tot z_time z_depth", "b z_time z_depth"),
     ],
     ids=["silent", "saturated", "one layer", "one token", "no windows"],
 )
-def test_undefined_quantities_are_nan_with_a_reason(X, undefined):
+def test_undefined_quantities_are_nan_with_a_reason(X, undefined, undefined_over_all_sites):
     """Every NaN has a reason, and nothing that is defined has one."""
-    null = branching_null_exact(X)
-    numbers = {name: value for name, value in vars(null).items() if name != "reasons"}
-    assert {name for name, value in numbers.items() if math.isnan(value)} == set(null.reasons)
-    assert undefined <= set(null.reasons)
+    for denominator, heads in (("valid_edges", undefined), ("all_sites", undefined_over_all_sites)):
+        null = branching_null_exact(X, denominator=denominator)
+        numbers = {name: value for name, value in vars(null).items() if name != "reasons"}
+        assert {name for name, value in numbers.items() if math.isnan(value)} == set(null.reasons)
+        beginnings = tuple(
+            form for head in heads.split() for form in (head, f"delta_{head}", f"p{head[1:]}")
+        )
+        assert set(null.reasons) == {name for name in numbers if name.startswith(beginnings)}
+
+
+def test_reasons_are_those_of_the_denominator():
+    """Per edge a layer above is missing, or a next token; over all sites, any site at all."""
+    silent, single = np.zeros((2, 3, 8), np.uint8), sites(0, (2, 1, 8), 0.5)
+    assert branching_null_exact(silent).reasons["delta_b_time"] == NO_TIME
+    assert branching_null_exact(single).reasons["b_depth_shift_exact"] == NO_DEPTH
+    assert branching_null_exact(silent).reasons["delta_b_tot"] == f"{NO_TIME}, or {NO_DEPTH}"
+    assert branching_null_exact(single).reasons["p_depth_perm_exact"] == FLAT
+    over_all = branching_null_exact(silent, denominator="all_sites").reasons
+    assert {over_all[name] for name in over_all if name[0] in "bd"} == {NO_SITE}
 
 
 def test_saturated_raster_keeps_its_ratios():

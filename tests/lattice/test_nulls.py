@@ -12,7 +12,7 @@ from scipy import stats
 
 from avalattice.canon import NullId
 from avalattice.errors import ArrayError, InputError
-from avalattice.lattice import kernels
+from avalattice.lattice import null_kernels
 from avalattice.lattice.null_moments import branching_null_exact
 from avalattice.lattice.nulls import (
     branching_null_ensemble,
@@ -26,9 +26,11 @@ from tests.lattice.samples import (
     SHIFT,
     STRATIFIED,
     aligned_layers,
+    moment_errors,
     persistent_rows,
     sites,
     stacks,
+    token_driven,
 )
 
 row_nulls = pytest.mark.parametrize("null", [permutation_null, circular_shift_null])
@@ -159,17 +161,6 @@ def test_ensemble_meets_the_closed_forms(null_id):
         assert abs(moment_errors(edges, mean, variance)).max() < 4
 
 
-def moment_errors(values, mean, variance):
-    """Deviation of sample mean and variance from theirs, in standard errors."""
-    squares = (values - values.mean()) ** 2
-    return np.array(
-        [
-            (values.mean() - mean) / math.sqrt(variance / len(values)),
-            (squares.mean() - variance) / math.sqrt(squares.var() / len(values)),
-        ]
-    )
-
-
 def test_ensemble_of_the_other_null_misses_the_closed_form():
     """Control: for persistent rows the two nulls have different variances along layers."""
     X = persistent_rows(np.random.default_rng(7), (3, 6, 40))
@@ -211,10 +202,30 @@ def test_permutation_ensemble_is_that_of_drawn_rasters():
     rasters = np.array([edge_sums(permutation_null(X, rng)) for _ in range(3000)])
     found = [drawn.time_edges, drawn.time_ancestors, drawn.depth_edges]
     for ours, theirs in zip(found, rasters.T, strict=False):
-        table = [np.bincount(values, minlength=40) for values in (ours, theirs)]
-        common = np.sum(table, axis=0) >= 10
-        assert stats.chi2_contingency(np.array(table)[:, common]).pvalue > 1e-3
+        assert same_distribution(ours, theirs)
     np.testing.assert_array_equal(drawn.depth_ancestors, rasters[:, 3])
+
+
+def test_stratified_ensemble_is_that_of_drawn_rasters():
+    """Each sum of the token-id ensemble is distributed as over rasters of exchanged counts."""
+    X, token_ids = token_driven(np.random.default_rng(0), (3, 3, 9), n_ids=6)
+    drawn = branching_null_ensemble(
+        X, np.random.default_rng(1), 3000, STRATIFIED, token_ids=token_ids
+    )
+    rng = np.random.default_rng(2)
+    rasters = np.array(
+        [edge_sums(token_id_stratified_null(X, token_ids, rng)) for _ in range(3000)]
+    )
+    for ours, theirs in zip([*vars(drawn).values()][:3], rasters.T, strict=False):
+        assert same_distribution(ours, theirs)
+    assert not same_distribution(drawn.time_edges + 1, rasters[:, 0])
+    np.testing.assert_array_equal(drawn.depth_ancestors, rasters[:, 3])
+
+
+def same_distribution(ours, theirs):
+    """Chi-square of whole numbers below 99, those common enough, at 1e-3."""
+    table = np.array([np.bincount(values, minlength=99) for values in (ours, theirs)])
+    return stats.chi2_contingency(table[:, table.sum(axis=0) >= 10]).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("k", [0, 1, 2, 3, 5])
@@ -224,7 +235,7 @@ def test_sites_are_placed_uniformly(k):
     row, powers = np.empty(5, np.uint8), 2 ** np.arange(5)
     codes = []
     for draw in words:
-        used = kernels.place_sites(row, k, draw, 0)
+        used = null_kernels.place_sites(row, k, draw, 0)
         codes.append(int(row @ powers))
         assert (row.sum(), used) == (k, min(k, 5 - k))
     chosen = np.unique(codes, return_counts=True)[1]
@@ -252,15 +263,44 @@ def test_same_stream_same_bytes():
         assert first != other
 
 
-@row_null_ids
+@pytest.mark.parametrize("null_id", [PERM, SHIFT, STRATIFIED])
 def test_replicates_are_drawn_in_order(null_id, monkeypatch):
     """A short ensemble is the beginning of a long one, however its random words are blocked."""
-    X = sites(0, (3, 6, 65))
-    long = branching_null_ensemble(X, np.random.default_rng(1), 50, null_id)
+    X, token_ids = token_driven(np.random.default_rng(0), (3, 6, 65))
+    long, short = (
+        lambda seed, n=n: branching_null_ensemble(
+            X, np.random.default_rng(seed), n, null_id, token_ids=token_ids
+        )
+        for n in (50, 20)
+    )
+    expected = long(1)
     monkeypatch.setattr("avalattice.lattice.nulls._BLOCK_WORDS", 1001)
-    short = branching_null_ensemble(X, np.random.default_rng(1), 20, null_id)
-    for name, values in vars(short).items():
-        np.testing.assert_array_equal(values, getattr(long, name)[:20])
+    for name, values in vars(short(1)).items():
+        np.testing.assert_array_equal(values, getattr(expected, name)[:20])
+    assert (long(2).depth_edges != expected.depth_edges).any()
+
+
+@row_null_ids
+def test_streams_of_windows_give_the_sum_of_their_ensembles(null_id):
+    """With a stream for each window, each draws its own ensemble, wherever it stands."""
+    X = persistent_rows(np.random.default_rng(0), (3, 6, 40))
+
+    def streams(seeds):
+        return [np.random.default_rng(seed) for seed in seeds]
+
+    together = branching_null_ensemble(X, streams([4, 5, 6]), 30, null_id)
+    turned = branching_null_ensemble(X[::-1], streams([6, 5, 4]), 30, null_id)
+    alone = [
+        branching_null_ensemble(x, np.random.default_rng(4 + n), 30, null_id)
+        for n, x in enumerate(X)
+    ]
+    for name, values in vars(together).items():
+        np.testing.assert_array_equal(values, sum(getattr(window, name) for window in alone))
+        np.testing.assert_array_equal(values, getattr(turned, name))
+    others = branching_null_ensemble(X, streams([5, 4, 6]), 30, null_id)
+    assert (others.depth_edges != together.depth_edges).any()
+    nothing = branching_null_ensemble(X[:0], [], 4, null_id)
+    assert nothing.time_edges.tolist() == [0, 0, 0, 0]
 
 
 @row_null_ids
@@ -325,5 +365,11 @@ def test_wrong_null_ids_and_token_ids_are_refused():
         branching_null_ensemble(X, rng, 2, NullId.NULL_TOKEN_SHUFFLE_INPUT)
     with pytest.raises(ArrayError, match="found None"):
         branching_null_ensemble(X, rng, 2, STRATIFIED)
+    with pytest.raises(ArrayError, match=r"expected shape \(3, 10\), found \(10,\)"):
+        branching_null_ensemble(X, rng, 2, STRATIFIED, token_ids=np.zeros(10, int))
+    with pytest.raises(InputError, match="one stream for each of 3 windows, found 2"):
+        branching_null_ensemble(X, [rng, rng], 2, PERM)
+    with pytest.raises(InputError, match="between windows"):
+        branching_null_ensemble(X, [rng] * 3, 2, STRATIFIED, token_ids=np.zeros((3, 10), int))
     with pytest.raises(ArrayError, match=r"expected shape \(3, 10\), found \(3, 9\)"):
         inspect.unwrap(token_id_stratified_null)(X, np.zeros((3, 9), int), rng)

@@ -12,8 +12,8 @@ stream named by the dataset's role, is cut into disjoint slices.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -116,6 +116,25 @@ def tokenize(corpus: Corpus, tokenizer: Tokenizer, *, at_most: int) -> Int32[np.
         if len(ids) >= at_most:
             break
     return np.array(ids[:at_most], dtype=np.int32)
+
+
+def shuffle_tokens(
+    windows: WindowSlice, fixed_ids: Collection[int], streams: Sequence[np.random.Generator]
+) -> WindowSlice:
+    """The windows with their lattice tokens in an order drawn anew; warm-up tokens stay.
+
+    Args:
+        windows: the windows.
+        fixed_ids: token ids that keep their places, such as a tokenizer's special tokens.
+        streams: one stream for each window.
+    """
+    shuffled = windows.input_ids.copy()
+    moving = ~np.isin(windows.token_ids, list(fixed_ids))
+    for tokens, moves, rng in zip(
+        shuffled[:, windows.warmup_tokens :], moving, streams, strict=True
+    ):
+        tokens[moves] = rng.permutation(tokens[moves])
+    return replace(windows, input_ids=shuffled)
 
 
 def _in_groups(items: Iterator[str], size: int) -> Iterable[list[str]]:

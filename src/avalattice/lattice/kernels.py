@@ -1,7 +1,7 @@
-"""Compiled inner loops of the avalanche table and of the permutation ensemble.
+"""Compiled inner loops of the avalanche table.
 
 Importing this module imports numba, so its users do that on first use. Every loop runs on one
-thread, and random words are drawn by the caller: a result depends on neither threads nor numba.
+thread: a result depends on neither threads nor numba.
 
 Components follow the run-based two-scan labelling of He, Chao and Suzuki (2008, IEEE Transactions
 on Image Processing 17, 749): each row is cut into runs of occupied sites, and union–find joins the
@@ -248,56 +248,3 @@ def paint(stack: np.ndarray, reach: int, labels: np.ndarray) -> None:
                 runs.component[run] = components
             begin, end = runs.begin[run], runs.end[run]
             labels[window, runs.layer[run], begin:end] = runs.component[root]
-
-
-@compiled
-def place_sites(row: np.ndarray, n_occupied: int, words: np.ndarray, first: int) -> int:
-    """Occupy ``n_occupied`` sites of a row, every choice equally likely; the next unused word.
-
-    Algorithm F2 of Bentley and Floyd (1987, doi:10.1145/30401.315746) places the rarer of occupied
-    and empty, with one 32-bit word from ``first`` on for each site. Scaling a word to j values
-    favours some by at most j/2³² of their probability.
-    """
-    rare = np.uint8(2 * n_occupied <= row.size)
-    n_placed = n_occupied if rare else row.size - n_occupied
-    row[:] = 1 - rare
-    for i in range(n_placed):
-        last = row.size - n_placed + i
-        site = (np.int64(words[first + i]) * (last + 1)) >> 32
-        row[last if row[site] == rare else site] = rare
-    return first + n_placed
-
-
-@compiled
-def overlap(one: np.ndarray, other: np.ndarray) -> int:
-    """Sites that are occupied in both rows of zeros and ones."""
-    total = 0
-    for i in range(one.size):
-        total += one[i] & other[i]
-    return total
-
-
-@compiled
-def permuted_edges(
-    occupied: np.ndarray, n_tokens: int, words: np.ndarray, sums: np.ndarray
-) -> None:
-    """Count the edges of rasters whose rows are permuted, pooled over windows.
-
-    Args:
-        occupied: int64 [N, L], occupied sites of each row.
-        n_tokens: T.
-        words: uint32 [R, K], K the sum over rows of min(occupied, T − occupied).
-        sums: int64 [3, R], zeros; receives edges and ancestors along tokens, edges along layers.
-    """
-    rows = np.zeros((2, n_tokens), np.uint8)
-    for replicate in range(len(words)):
-        word = 0
-        for window in range(occupied.shape[0]):
-            for layer in range(occupied.shape[1]):
-                row, last_row = rows[layer % 2], rows[(layer + 1) % 2]
-                k = occupied[window, layer]
-                word = place_sites(row, k, words[replicate], word)
-                sums[0, replicate] += overlap(row[:-1], row[1:])
-                sums[1, replicate] += k - row[-1]
-                if layer > 0:
-                    sums[2, replicate] += overlap(last_row, row)

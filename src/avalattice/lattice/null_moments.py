@@ -22,22 +22,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from avalattice.arrays import AnyCounts
-from avalattice.lattice.branching import Edges, ratio, windows_of
+from avalattice.lattice.branching import Denominator, ratio, windows_of
+from avalattice.lattice.null_sums import NULL_SUM_NAMES, excess_from_sums, null_sums
 
-_NO_TIME = "no occupied site is followed by a token"
-_NO_DEPTH = "no occupied site has a layer above it"
-_FLAT = "every raster of the null has the same number of edges"
-_REASONS = (
-    dict.fromkeys(("b_time_perm_exact", "delta_b_time"), _NO_TIME)
-    | dict.fromkeys(("b_depth_perm_exact", "b_depth_shift_exact"), _NO_DEPTH)
-    | dict.fromkeys(("delta_b_depth", "delta_b_depth_shift"), _NO_DEPTH)
-    | dict.fromkeys(("b_tot_perm_exact", "delta_b_tot"), f"{_NO_TIME}, or {_NO_DEPTH}")
-    | dict.fromkeys(("z_time_perm_exact", "p_time_perm_exact"), _FLAT)
-    | dict.fromkeys(("z_depth_perm_exact", "p_depth_perm_exact"), _FLAT)
-    | dict.fromkeys(("z_depth_shift_exact", "p_depth_shift_exact"), _FLAT)
+NO_TIME = "no occupied site is followed by a token"
+NO_DEPTH = "no occupied site has a layer above it"
+NO_SITE = "no site is occupied"
+FLAT = "every raster of the null has the same number of edges"
+_EXPECTED_NAMES = (
+    "b_time_perm_exact",
+    "b_depth_perm_exact",
+    "b_tot_perm_exact",
+    "b_depth_shift_exact",
+    "delta_b_time",
+    "delta_b_depth",
+    "delta_b_tot",
+    "delta_b_depth_shift",
 )
 
 
@@ -45,10 +48,11 @@ _REASONS = (
 class BranchingNull:
     """What permutation and shift lead one to expect of the pooled branching ratios, exactly.
 
-    z and p are those of the pooled edge counts; p is two-sided and normal. Time is to be judged by
-    the permutation null, depth by the shift null: permutation also breaks the autocorrelation of
-    rows, and then rejects layers that are independent but persistent. The seam of a shift, where a
-    row's end meets its beginning, matters only if rows persist over a good part of the window.
+    z and p are those of the pooled edge counts, whatever these are divided by; p is two-sided and
+    normal. Time is to be judged by the permutation null, depth by the shift null: permutation also
+    breaks the autocorrelation of rows, and then rejects layers that are independent but persistent.
+    The seam of a shift, where a row's end meets its beginning, matters only if rows persist over a
+    good part of the window.
     """
 
     time_edges: int
@@ -67,7 +71,8 @@ class BranchingNull:
     """Its variance under the shift."""
     b_time_perm_exact: float
     """E[Σ X_t X_{t+1}] / E[Σ_{t<T−1} X_t] = Σ k(k−1) / ((T−1) Σ k). It is the expected ratio too
-    where all rows have the same k, and differs from it by a share of order 1 / Σ k otherwise."""
+    where all rows have the same k, and differs from it by a share of order 1 / Σ k otherwise. With
+    ``all_sites`` Σ k(k−1) / (T Σ k), the expected ratio always."""
     b_depth_perm_exact: float
     """Expected b_depth under permutation, which keeps the denominator."""
     b_tot_perm_exact: float
@@ -118,12 +123,16 @@ class BranchingNull:
         return self.b_depth_shift_exact
 
 
-def branching_null_exact(X: AnyCounts) -> BranchingNull:
+def branching_null_exact(
+    X: AnyCounts, *, denominator: Denominator = "valid_edges"
+) -> BranchingNull:
     """Closed-form expectation of the branching ratios under the permutation and shift nulls.
 
     Args:
         X: occupancy or event counts [N, L, T] of one condition, over whose windows edges are
             pooled, or [L, T].
+        denominator: of the branching ratios. z and p do not depend on it: they are those of the
+            numerators.
 
     Returns:
         the expectations, the raster's surplus over them, and its z and p.
@@ -137,65 +146,66 @@ def branching_null_exact(X: AnyCounts) -> BranchingNull:
     (0.222, 0.25, 0.25, 0.25)
     """
     occupied = windows_of(X) > 0
-    time_edges, time_ancestors, depth_edges, depth_ancestors = Edges.of(occupied).counts()
-    n_tokens = occupied.shape[-1]
-    per_row = np.count_nonzero(occupied, axis=-1).astype(np.float64)
-    time_mean, time_var = _time_moments(per_row, n_tokens)
-    depth_mean, depth_var = _depth_moments(per_row, n_tokens)
+    pooled = null_sums(occupied).sum(axis=0)
+    total = dict(zip(NULL_SUM_NAMES, pooled.tolist(), strict=True))
+    excess = excess_from_sums(pooled, denominator=denominator)
+    time_mean, depth_mean = total["time_pairs_expected"], total["depth_pairs_expected"]
+    time_var, depth_var = _permutation_variances(occupied)
     shift_var = _shift_variance(occupied)
-    b_time = _quotient(time_mean, per_row.sum() * (n_tokens - 1) / n_tokens)
-    b_depth = _quotient(depth_mean, depth_ancestors)
-    delta_time = _quotient(time_edges, time_ancestors) - b_time
-    delta_depth = _quotient(depth_edges, depth_ancestors) - b_depth
     defined = {
-        "b_time_perm_exact": b_time,
-        "b_depth_perm_exact": b_depth,
-        "b_tot_perm_exact": b_time + b_depth,
-        "b_depth_shift_exact": b_depth,
-        "delta_b_time": delta_time,
-        "delta_b_depth": delta_depth,
-        "delta_b_tot": delta_time + delta_depth,
-        "delta_b_depth_shift": delta_depth,
-        **_scores("time_perm", time_edges - time_mean, time_var),
-        **_scores("depth_perm", depth_edges - depth_mean, depth_var),
-        **_scores("depth_shift", depth_edges - depth_mean, shift_var),
+        **{name: float(getattr(excess, name)) for name in _EXPECTED_NAMES},
+        **_scores("time_perm", total["time_pairs"] - time_mean, time_var),
+        **_scores("depth_perm", total["depth_pairs"] - depth_mean, depth_var),
+        **_scores("depth_shift", total["depth_pairs"] - depth_mean, shift_var),
     }
     return BranchingNull(
-        time_edges=time_edges,
+        time_edges=int(total["time_pairs"]),
         time_edges_perm_mean=time_mean,
         time_edges_perm_var=time_var,
-        depth_edges=depth_edges,
+        depth_edges=int(total["depth_pairs"]),
         depth_edges_perm_mean=depth_mean,
         depth_edges_perm_var=depth_var,
         depth_edges_shift_var=shift_var,
         **defined,
-        reasons={name: _REASONS[name] for name, value in defined.items() if math.isnan(value)},
+        reasons=reasons_of(defined, denominator),
     )
 
 
-def _quotient(numerator: float | int, denominator: float | int) -> float:
-    return float(ratio(numerator, denominator))
+def reasons_of(numbers: Mapping[str, float], denominator: Denominator) -> dict[str, str]:
+    """Why each number that is NaN is undefined, in words, by its name."""
+    undefined = [name for name, value in numbers.items() if math.isnan(value)]
+    return {name: _why_undefined(name, denominator) for name in undefined}
+
+
+def _why_undefined(name: str, denominator: Denominator) -> str:
+    if name.startswith(("z_", "p_")):
+        return FLAT
+    if denominator == "all_sites":
+        return NO_SITE
+    if "b_tot" in name:
+        return f"{NO_TIME}, or {NO_DEPTH}"
+    return NO_TIME if "b_time" in name else NO_DEPTH
+
+
+def z_and_p(surplus: float, variance: float) -> tuple[float, float]:
+    """A surplus in standard deviations and its two-sided normal p; NaN if there is no variance."""
+    z = float(ratio(surplus, math.sqrt(variance)))
+    return z, math.erfc(abs(z) / math.sqrt(2))
 
 
 def _scores(test: str, surplus: float, variance: float) -> dict[str, float]:
-    """Z and its two-sided normal p; NaN where the null has no variance."""
-    z = _quotient(surplus, math.sqrt(variance))
-    return {f"z_{test}_exact": z, f"p_{test}_exact": math.erfc(abs(z) / math.sqrt(2))}
+    z, p = z_and_p(surplus, variance)
+    return {f"z_{test}_exact": z, f"p_{test}_exact": p}
 
 
-def _time_moments(k: Float[np.ndarray, "N L"], n_tokens: int) -> tuple[float, float]:
-    """Mean and variance of Σ X_t X_{t+1} under permutation, summed over rows."""
-    T, pairs = n_tokens, k * (k - 1)
-    variance = pairs * (T - k) * (T - k + 1) / (T**2 * max(T - 1, 1))  # T = 1: no pairs anyway
-    return float(np.sum(pairs / T)), float(variance.sum())
-
-
-def _depth_moments(k: Float[np.ndarray, "N L"], n_tokens: int) -> tuple[float, float]:
-    """Mean and variance of Σ X_l X_{l+1} under permutation, summed over neighbouring rows."""
-    T, k, above = n_tokens, k[:, :-1], k[:, 1:]
-    both = k * above
-    variance = both * (T - k) * (T - above) / (T**2 * max(T - 1, 1))  # T = 1: a factor is zero
-    return float(np.sum(both / T)), float(variance.sum())
+def _permutation_variances(X: Bool[np.ndarray, "N L T"]) -> tuple[float, float]:
+    """Variances of Σ X_t X_{t+1} and of Σ X_l X_{l+1} under permutation, summed over rows."""
+    T, k = X.shape[-1], np.count_nonzero(X, axis=-1).astype(np.float64)
+    lower, above = k[:, :-1], k[:, 1:]
+    time = k * (k - 1) * (T - k) * (T - k + 1)
+    depth = lower * above * (T - lower) * (T - above)
+    scale = T**2 * max(T - 1, 1)  # T = 1: each term is zero
+    return float(time.sum() / scale), float(depth.sum() / scale)
 
 
 def _shift_variance(X: Bool[np.ndarray, "N L T"]) -> float:

@@ -10,14 +10,15 @@ Three nulls draw a raster A of windows [L, T] anew:
   windows. Keeps the distribution of A given layer and token id; breaks what context adds.
 
 A surplus over the first two need not be propagation: input that all layers share, say a token that
-excites every layer, makes it too. The third keeps what the token itself explains. What to expect of
-the first two is known in closed form: :mod:`avalattice.lattice.null_moments`.
+excites every layer, makes it too. The third keeps what the token itself explains. What to expect is
+known in closed form: :mod:`avalattice.lattice.null_moments` of the first two and
+:mod:`avalattice.lattice.token_id_null` of the third.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,8 @@ from jaxtyping import Bool, Float, Int64, Integer
 from avalattice.arrays import AnyCounts, check_counts
 from avalattice.canon import NullId
 from avalattice.errors import ArrayError, InputError
-from avalattice.lattice.branching import Edges, ratio, windows_of
+from avalattice.lattice.branching import ratio, windows_of
+from avalattice.lattice.token_id_null import TokenStrata, check_token_ids
 
 _BLOCK_WORDS = 2**22
 """Random words drawn at a time: 16 MiB."""
@@ -106,6 +108,27 @@ def circular_shift_null(A: AnyCounts, rng: np.random.Generator) -> AnyCounts:
     return np.take_along_axis(A, source, axis=-1)
 
 
+def token_column_null(A: AnyCounts, rng: np.random.Generator) -> AnyCounts:
+    """A raster with its tokens in an order drawn anew, all layers of a token together.
+
+    Keeps every column, so the alignment of layers and all of b_depth; breaks order along tokens.
+    What is left of a size–duration relation under it is due to tokens that are loud in many layers
+    at once. No branching ratio is judged by it, and it is none of the registry's nulls.
+
+    Args:
+        A: event counts or occupancy [..., L, T].
+        rng: the stream to draw from; windows draw in C order.
+
+    Raises:
+        ArrayError: ``A`` is not an array of whole numbers with axes [..., L, T].
+    """
+    check_counts("A", A)
+    order = rng.permuted(
+        np.broadcast_to(np.arange(A.shape[-1]), A.shape[:-2] + A.shape[-1:]), axis=-1
+    )
+    return np.take_along_axis(A, order[..., np.newaxis, :], axis=-1)
+
+
 def token_id_stratified_null(
     A: AnyCounts, token_ids: Integer[np.ndarray, "*stack T"], rng: np.random.Generator
 ) -> AnyCounts:
@@ -120,9 +143,7 @@ def token_id_stratified_null(
         ArrayError: ``A`` has other axes, or ``token_ids`` another shape than its windows have.
     """
     layers = np.moveaxis(windows_of(A), 1, 0)
-    expected = A.shape[:-2] + A.shape[-1:]
-    if token_ids.shape != expected:
-        raise ArrayError(f"token_ids: expected shape {expected}, found {token_ids.shape}")
+    check_token_ids(A, token_ids)
     ids, drawn = token_ids.reshape(-1), np.empty(layers.shape, A.dtype)
     places = np.argsort(ids, kind="stable")
     for layer, exchanged in zip(layers, drawn, strict=True):
@@ -134,7 +155,7 @@ def token_id_stratified_null(
 
 def branching_null_ensemble(
     X: AnyCounts,
-    rng: np.random.Generator,
+    rng: np.random.Generator | Sequence[np.random.Generator],
     replicates: int,
     null_id: NullId | str,
     *,
@@ -146,26 +167,49 @@ def branching_null_ensemble(
         X: occupancy or event counts [N, L, T] of one condition, over whose windows edges are
             pooled, or [L, T].
         rng: the stream to draw from; replicates draw in order, so that the first of many are those
-            of a shorter ensemble.
+            of a shorter ensemble. Or N streams, one for each window, of the two nulls that redraw
+            rows: the result is the sum of each window's own ensemble.
         replicates: R, how many rasters to draw.
         null_id: a null that re-draws rasters.
         token_ids: [N, T] or [T], for the token-id stratified null only.
 
     Raises:
         ArrayError: ``X`` has other axes, or ``token_ids`` is missing or has another shape.
-        InputError: ``null_id`` is not a null of rasters.
+        InputError: ``null_id`` is not a null of rasters, there are not as many streams as windows,
+            or several streams for a null that exchanges sites between windows.
     """
     occupied = windows_of(X) > 0
+    if not isinstance(rng, np.random.Generator):
+        return _sum_over_windows(occupied, rng, replicates, null_id)
     match null_id:
         case NullId.NULL_RASTER_WITHIN_LAYER_TIME_PERM:
             return _permutation_ensemble(occupied, rng, replicates)
         case NullId.NULL_RASTER_WITHIN_LAYER_TIME_CIRC_SHIFT:
             return _shift_ensemble(occupied, rng, replicates)
         case NullId.NULL_RASTER_TOKEN_ID_STRATIFIED if token_ids is not None:
-            return _stratified_ensemble(X, token_ids, rng, replicates)
+            check_token_ids(X, token_ids)
+            return _stratified_ensemble(occupied, token_ids, rng, replicates)
         case NullId.NULL_RASTER_TOKEN_ID_STRATIFIED:
             raise ArrayError(f"token_ids: {null_id} needs the token ids [N, T], found None")
     raise InputError(f"null {null_id!r} draws no rasters: choose a NULL_RASTER_… id")
+
+
+def _sum_over_windows(
+    X: Bool[np.ndarray, "N L T"],
+    streams: Sequence[np.random.Generator],
+    replicates: int,
+    null_id: NullId | str,
+) -> EdgeReplicates:
+    if null_id == NullId.NULL_RASTER_TOKEN_ID_STRATIFIED:
+        raise InputError(f"{null_id} exchanges sites between windows: draw it from one stream")
+    if len(streams) != len(X):
+        raise InputError(
+            f"rng: expected one stream for each of {len(X)} windows, found {len(streams)}"
+        )
+    total = EdgeReplicates(*np.zeros((4, replicates), np.int64))
+    for window, stream in zip(X, streams, strict=True):
+        total += branching_null_ensemble(window, stream, replicates, null_id)
+    return total
 
 
 def p_monte_carlo(observed: float, replicates: Float[np.ndarray, " R"]) -> float:
@@ -193,7 +237,7 @@ def _permutation_ensemble(
     X: Bool[np.ndarray, "N L T"], rng: np.random.Generator, replicates: int
 ) -> EdgeReplicates:
     """Permuting a row's occupancy is choosing its occupied sites, or the empty ones if rarer."""
-    from avalattice.lattice import kernels  # brings numba, which is slow to import
+    from avalattice.lattice import null_kernels  # brings numba, which is slow to import
 
     n_tokens = X.shape[-1]
     k = np.count_nonzero(X, axis=-1).astype(np.int64)
@@ -201,7 +245,7 @@ def _permutation_ensemble(
     sums = np.zeros((3, replicates), np.int64)
     for block in _blocks(replicates, n_words):
         words = rng.integers(2**32, size=(block.stop - block.start, n_words), dtype=np.uint32)
-        kernels.permuted_edges(k, n_tokens, words, sums[:, block])
+        null_kernels.permuted_edges(k, n_tokens, words, sums[:, block])
     time_edges, time_ancestors, depth_edges = sums
     depth_ancestors = np.full(replicates, k[:, :-1].sum())
     return EdgeReplicates(time_edges, time_ancestors, depth_edges, depth_ancestors)
@@ -247,13 +291,22 @@ def _circular_correlation(X: Bool[np.ndarray, "N L T"]) -> Int64[np.ndarray, "N 
 
 
 def _stratified_ensemble(
-    X: AnyCounts,
+    X: Bool[np.ndarray, "N L T"],
     token_ids: Integer[np.ndarray, "*stack T"],
     rng: np.random.Generator,
     replicates: int,
 ) -> EdgeReplicates:
-    drawn = [
-        Edges.of(token_id_stratified_null(X, token_ids, rng) > 0).counts()
-        for _ in range(replicates)
-    ]
-    return EdgeReplicates(*np.array(drawn, np.int64).reshape(replicates, 4).T)
+    """Exchanging occupancy within a stratum is choosing its occupied sites, as in a row."""
+    from avalattice.lattice import null_kernels  # brings numba, which is slow to import
+
+    strata, n_tokens = TokenStrata.of(X, token_ids), X.shape[-1]
+    places, size, k = strata.places, strata.size, strata.occupied
+    n_words = int(np.minimum(k, size - k).sum())
+    sums = np.zeros((3, replicates), np.int64)
+    for block in _blocks(replicates, n_words):
+        words = rng.integers(2**32, size=(block.stop - block.start, n_words), dtype=np.uint32)
+        null_kernels.exchanged_edges(places, size, k, n_tokens, words, sums[:, block])
+    time_edges, time_ancestors, depth_edges = sums
+    return EdgeReplicates(
+        time_edges, time_ancestors, depth_edges, np.full(replicates, k[:-1].sum())
+    )

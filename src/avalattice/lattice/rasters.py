@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int32, Int64
 
 from avalattice.arrays import (
     ArraySpec,
@@ -36,7 +36,7 @@ from avalattice.canon import (
     SpikeDefId,
 )
 from avalattice.errors import ArrayError
-from avalattice.rng import decimal_text
+from avalattice.rng import NamePart, decimal_text
 
 RASTER_SPEC: Mapping[str, ArraySpec] = {
     NpzKey.X_OCCUPANCY: ArraySpec("uint8", "C N L T"),
@@ -60,6 +60,33 @@ class Condition:
     gain: Decimal
     null_id: NullId = NullId.NULL_NONE
     intervention_id: InterventionId = InterventionId.MLP_GLOBAL
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Condition:
+        """The tuple from JSON values, as a run's record holds them."""
+        return cls(
+            model_role=ModelRole(values["model_role"]),
+            dataset_role=DatasetRole(values["dataset_role"]),
+            spike_def_id=SpikeDefId(values["spike_def_id"]),
+            target_label=values["target_label"],
+            target_rate=values["target_rate"],
+            gain=Decimal(values["gain"]),
+            null_id=NullId(values["null_id"]),
+            intervention_id=InterventionId(values["intervention_id"]),
+        )
+
+    @property
+    def stream_name(self) -> tuple[NamePart, ...]:
+        """The condition's part of the name of a random stream, null_id last."""
+        return (
+            self.model_role,
+            self.dataset_role,
+            self.spike_def_id,
+            self.target_label,
+            self.gain,
+            self.intervention_id,
+            self.null_id,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The tuple as JSON values."""
@@ -86,6 +113,14 @@ class Rasters:
     def X(self) -> OccupancyStack:  # noqa: N802 - the field's symbol
         """Occupancy: 1 where A > 0."""
         return (np.asarray(self.A) > 0).astype(np.uint8)
+
+    def events_by_layer(self) -> Int64[np.ndarray, "C L"]:
+        """ΣA of each condition and layer; read in blocks."""
+        totals = [
+            sum(block.sum(axis=(0, 2), dtype=np.int64) for block in row_blocks(condition))
+            for condition in self.A
+        ]
+        return np.array(totals, dtype=np.int64).reshape(self.A.shape[0], self.A.shape[2])
 
     def to_xarray(self) -> Any:
         """A as an ``xarray.DataArray`` with named axes (needs xarray installed)."""

@@ -58,6 +58,8 @@ class Summary:
     """chi, [C]."""
     chi_interval: Interval
     """Studentised interval of chi."""
+    chi_replicates: Float64[np.ndarray, "R C"]
+    """chi in each window-bootstrap replicate."""
     n_windows: int
     """N."""
     few_windows: bool
@@ -85,7 +87,7 @@ def summarise(
     layers = sums.values.sum(axis=1)
     windows = np.moveaxis(sums.windows, 1, 0)
     replicates = branching_from_sums(resamples.sums(windows), denominator=denominator)
-    susceptibility, chi_interval = _chi(sums.windows[..., _EVENTS], resamples)
+    susceptibility, chi_interval, chi_replicates = _chi(sums.windows[..., _EVENTS], resamples)
     sites = n_windows * n_tokens
     return Summary(
         occupancy=layers[..., _SITES].mean(axis=1) / sites,
@@ -99,12 +101,16 @@ def summarise(
         b_tot_replicates=replicates.b_tot,
         susceptibility=susceptibility,
         chi_interval=chi_interval,
+        chi_replicates=chi_replicates,
         n_windows=n_windows,
         few_windows=resamples.few_windows,
     )
 
 
-def _chi(totals: Int64[np.ndarray, "C N"], resamples: Resamples) -> tuple[Susceptibility, Interval]:
+def _chi(
+    totals: Int64[np.ndarray, "C N"], resamples: Resamples
+) -> tuple[Susceptibility, Interval, np.ndarray]:
+    """Its value, interval and replicates."""
     estimate = susceptibility_of_totals(totals)
     centre = totals.mean(axis=-1)
     powers = centred_powers(totals - centre[:, None], np.zeros(()))
@@ -112,4 +118,4 @@ def _chi(totals: Int64[np.ndarray, "C N"], resamples: Resamples) -> tuple[Suscep
     interval = studentised_log_interval(
         estimate.chi, estimate.log_se, replicates.chi, replicates.log_se
     )
-    return estimate, interval
+    return estimate, interval, replicates.chi

@@ -1,0 +1,164 @@
+"""Rows of T04, T05 and the table of avalanches, from statistics of one condition."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from avalattice.export.schemas.tables import RIVALS
+from avalattice.export.tables import Provenance
+from avalattice.lattice.avalanches import AvalancheTable
+from avalattice.stats.avalanche_nulls import NullAvalanches, NullExponent
+from avalattice.stats.avalanche_statistics import (
+    AvalancheDescription,
+    AvalancheStatistics,
+    WindowTail,
+)
+from avalattice.stats.bootstrap import Interval
+from avalattice.stats.tail_laws import Family
+from avalattice.stats.tails import TailFit
+
+SIZE, SPAN = "size", "span_tokens"
+"""The fitted variables."""
+
+
+def avalanche_rows(
+    provenance: Provenance, cond_id: int, described: AvalancheDescription
+) -> Iterator[dict[str, Any]]:
+    """One row per avalanche of a condition."""
+    table = described.table
+    columns = {
+        name: getattr(table, name).tolist()
+        for name in AvalancheTable.__dataclass_fields__
+        if name not in ("window", "stack_shape")
+    }
+    for k, seq_id in enumerate(table.window.tolist()):
+        yield {
+            **vars(provenance),
+            "cond_id": cond_id,
+            "seq_id": seq_id,
+            "adjacency_id": described.adjacency,
+            **{name: column[k] for name, column in columns.items()},
+        }
+
+
+def description_columns(described: AvalancheDescription) -> dict[str, Any]:
+    """The columns of T01 that describe avalanches."""
+    crackling = described.crackling
+    return {
+        "n_avalanches": described.n_avalanches,
+        "avalanche_size_mean": described.size_mean,
+        "avalanche_size_median": described.size_median,
+        "avalanche_span_tokens_mean": described.span_tokens_mean,
+        "avalanche_span_layers_mean": described.span_layers_mean,
+        "avalanche_reason": described.reason or None,
+        "adjacency_id": described.adjacency,
+        "crackling_gamma": crackling.gamma,
+        **interval_columns("crackling", crackling.interval),
+        "crackling_reason": crackling.reason or None,
+    }
+
+
+def tail_rows(
+    shared: dict[str, Any], statistics: AvalancheStatistics, null: NullAvalanches
+) -> Iterator[dict[str, Any]]:
+    """T04's rows of one condition: sizes, and token spans.
+
+    Args:
+        shared: the columns that both rows begin and end with.
+        statistics: the condition's.
+        null: of permuted rasters.
+    """
+    for variable, tail, exponent in (
+        (SIZE, statistics.size_tail, null.alpha_size),
+        (SPAN, statistics.span_tail, null.alpha_span),
+    ):
+        yield {
+            **shared,
+            "variable": variable,
+            **_tail_columns(tail),
+            **_null_columns("alpha_null_perm", exponent),
+        }
+
+
+def _tail_columns(tail: WindowTail) -> dict[str, Any]:
+    fit = tail.fit
+    return {
+        "xmin": fit.xmin,
+        "xmax": fit.xmax,
+        "n_samples": fit.n_samples,
+        "n_tail": fit.n_tail,
+        "decades": fit.decades,
+        "alpha_powerlaw": fit.alpha,
+        "alpha_se": fit.alpha_se,
+        **interval_columns("alpha", tail.alpha_interval),
+        "ks": fit.ks,
+        "ks_p": fit.ks_p,
+        "lambda_exponential": fit.lambda_exponential,
+        "lognorm_mu": fit.lognorm_mu,
+        "lognorm_sigma": fit.lognorm_sigma,
+        "truncated_alpha": fit.truncated_alpha,
+        "truncated_lambda": fit.truncated_lambda,
+        **_likelihoods(fit),
+        "best_family": None if fit.best_family is None else str(fit.best_family),
+        "status": fit.status,
+        "reason": fit.reason or None,
+    }
+
+
+def _likelihoods(fit: TailFit) -> dict[str, float]:
+    values = {
+        f"ll_{family}": fit.fits[family].loglik if family in fit.fits else math.nan
+        for family in Family
+    }
+    for rival in RIVALS:
+        comparison = fit.comparisons.get(Family(rival))
+        values[f"llr_powerlaw_vs_{rival}"] = comparison.llr if comparison else math.nan
+        values[f"p_powerlaw_vs_{rival}"] = comparison.p if comparison else math.nan
+    return values
+
+
+def crackling_row(
+    shared: dict[str, Any], statistics: AvalancheStatistics, null: NullAvalanches
+) -> dict[str, Any]:
+    """T05's row of one condition."""
+    crackling, relation, collapse = (
+        statistics.crackling,
+        statistics.relation,
+        statistics.collapse,
+    )
+    reasons = (crackling.reason, relation.reason, collapse.reason)
+    return {
+        **shared,
+        "crackling_gamma": crackling.gamma,
+        **interval_columns("crackling", crackling.interval),
+        "crackling_ci_width": math.nan if crackling.interval is None else crackling.interval.width,
+        "n_duration_points": crackling.n_duration_points,
+        "n_avalanches_used": crackling.n_avalanches_used,
+        "r2": crackling.r2,
+        "gamma_interior": crackling.gamma_interior,
+        "border_event_share": crackling.border_event_share,
+        "gamma_pred": relation.gamma_predicted,
+        "dcc": relation.dcc,
+        "dcc_signed": relation.dcc_signed,
+        **interval_columns("dcc_signed", relation.interval),
+        "collapse_error": collapse.error,
+        "shape_skew": collapse.skewness,
+        **_null_columns("gamma_null_perm", null.gamma),
+        "pass": crackling.passed,
+        "reason": "; ".join(reason for reason in reasons if reason) or None,
+    }
+
+
+def _null_columns(name: str, exponent: NullExponent) -> dict[str, float]:
+    low, high = exponent.range
+    return {name: exponent.mean, f"{name}_low": low, f"{name}_high": high}
+
+
+def interval_columns(name: str, interval: Interval | None) -> dict[str, float]:
+    """The columns ``name_ci_low`` and ``name_ci_high``."""
+    ends = (np.nan, np.nan) if interval is None else (interval.low, interval.high)
+    return {f"{name}_ci_low": float(ends[0]), f"{name}_ci_high": float(ends[1])}

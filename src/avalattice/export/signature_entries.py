@@ -1,0 +1,115 @@
+"""The three signatures of one curve, judged from rows of the tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from avalattice.export.avalanche_rows import SIZE, SPAN
+from avalattice.export.documents import GStarEntry, PercolationEntry, SignatureEntry
+from avalattice.lattice.percolation import PercolationContext
+from avalattice.rng import decimal_text
+from avalattice.stats.chi_peak import ChiPeak
+from avalattice.stats.signatures import (
+    Ends,
+    Verdict,
+    assess_branching_crossing,
+    assess_crackling_relation,
+    assess_susceptibility_peak,
+)
+
+Row = Mapping[str, Any]
+_NO_RASTER = "there is no raster at g*"
+
+
+def judge_curve(
+    choice: GStarEntry,
+    peak: ChiPeak,
+    summary: Row | None,
+    tails: Mapping[str, Row],
+    crackling: Row | None,
+) -> list[SignatureEntry]:
+    """S1 to S3 of one spike definition and target.
+
+    Args:
+        choice: of g*.
+        peak: of chi over the grid.
+        summary: T01's row at g*, on held-out windows; None where there is no g*.
+        tails: T04's rows at g*, by variable.
+        crackling: T05's row at g*.
+    """
+    verdicts = [
+        _branching_crossing(choice, summary),
+        assess_susceptibility_peak(
+            peak,
+            gstar=choice.gain,
+            identifiable=choice.identifiable,
+            gstar_reason=choice.reason,
+        ),
+        _crackling_relation(summary or {}, tails, crackling or {}),
+    ]
+    return [
+        SignatureEntry.of(
+            verdict, spike_def_id=choice.spike_def_id, target_label=choice.target_label
+        )
+        for verdict in verdicts
+    ]
+
+
+def _branching_crossing(choice: GStarEntry, summary: Row | None) -> Verdict:
+    row = summary or {}
+    return assess_branching_crossing(
+        gstar=choice.gain,
+        bracketed=choice.bracketed,
+        identifiable=choice.identifiable,
+        gstar_reason=choice.reason,
+        crossing=_number(choice.crossing),
+        delta_b_depth_shift=_number(row.get("delta_b_depth_shift")),
+        p_adj=_number(row.get("delta_b_depth_shift_p_adj")),
+        few_windows=choice.few_windows or bool(row.get("few_windows")),
+    )
+
+
+def _crackling_relation(summary: Row, tails: Mapping[str, Row], crackling: Row) -> Verdict:
+    return assess_crackling_relation(
+        size_reason=_reason(tails.get(SIZE)),
+        span_reason=_reason(tails.get(SPAN)),
+        crackling_reason=summary.get("crackling_reason") or ("" if summary else _NO_RASTER),
+        gamma=_number(crackling.get("crackling_gamma")),
+        gamma_interval=_ends(crackling, "crackling_ci_low", "crackling_ci_high"),
+        dcc_signed=_number(crackling.get("dcc_signed")),
+        dcc_interval=_ends(crackling, "dcc_signed_ci_low", "dcc_signed_ci_high"),
+        gamma_null=_number(crackling.get("gamma_null_perm")),
+        gamma_null_range=_ends(crackling, "gamma_null_perm_low", "gamma_null_perm_high"),
+        few_windows=bool(crackling.get("few_windows")),
+    )
+
+
+def percolation_entry(
+    summary: Row, choice: GStarEntry, context: PercolationContext
+) -> PercolationEntry:
+    """Where the occupancy of T01's row lies beside the percolation threshold."""
+    gain = next(gain for gain in choice.raster_gains if float(gain) == summary["g"])
+    return PercolationEntry(
+        spike_def_id=summary["spike_def_id"],
+        target_label=summary["target_label"],
+        g=decimal_text(gain),
+        adjacency_id=str(context.adjacency),
+        occupancy=None if math.isnan(context.occupancy) else context.occupancy,
+        threshold=context.threshold,
+        near=bool(context.near),
+        words=context.words,
+    )
+
+
+def _reason(tail: Row | None) -> str:
+    return _NO_RASTER if tail is None else tail["reason"] or ""
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _ends(row: Row, low: str, high: str) -> Ends:
+    return _number(row.get(low)), _number(row.get(high))
