@@ -95,11 +95,13 @@ FILE_NAMES = {
     "NULL_STATISTICS_PARQUET_BASENAME": "null_statistics.parquet",
     "TAU_RATE_MATCHED_PARQUET_BASENAME": "tau_rate_matched.parquet",
     "AVALANCHES_PARQUET_BASENAME": "avalanches.parquet",
+    "SIGNATURES_JSON_BASENAME": "signatures.json",
     "ARC_ITEMS_PARQUET_BASENAME": "arc_items.parquet",
     "CLAIMS_JSON_BASENAME": "claims.json",
     "REFERENCES_BIB_BASENAME": "references.bib",
     "REPORT_HTML_BASENAME": "report.html",
     "EVENTS_JSONL_BASENAME": "events.jsonl",
+    "RELEASE_ZIP_BASENAME": "release.zip",
     "RO_CRATE_JSON": "ro-crate-metadata.json",
 }
 
@@ -224,7 +226,8 @@ def test_no_enumeration_beside_the_specified_ones():
 def test_file_names_are_the_specified_ones():
     """Every file name has its specified value; sub-folders, tables and figures stand beside."""
     output = registry()["OUTPUT"]
-    groups = {"RUN_SUBDIR", "TABLE_FILE_CSV", "TABLE_FILE_PARQUET", "FIG_FILE_PDF", "FIG_FILE_PNG"}
+    files = {"TABLE_FILE_CSV", "TABLE_FILE_PARQUET", "FIG_FILE_PDF", "FIG_FILE_PNG"}
+    groups = files | {"RUN_SUBDIR", "PAPER_PAGE"}
     assert {key: value for key, value in output.items() if key not in groups} == FILE_NAMES
     assert set(output) == groups | set(FILE_NAMES)
     assert list(output["RUN_SUBDIR"].values()) == [
@@ -234,6 +237,17 @@ def test_file_names_are_the_specified_ones():
         "logs",
         "paper",
         "cache",
+        "release",
+    ]
+    assert list(output["PAPER_PAGE"].values()) == [
+        "README.md",
+        "00_abstract.md",
+        "01_method.md",
+        "02_experiments.md",
+        "03_results.md",
+        "04_limitations.md",
+        "appendix.md",
+        "references.md",
     ]
 
 

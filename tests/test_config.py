@@ -42,7 +42,7 @@ compute:
 
 SECTIONS = (
     "seed, model, data, events, gain, branching, bootstrap, nulls, avalanches, ablations, paper, "
-    "compute, execution"
+    "release, compute, execution"
 )
 DATA_KEYS = "seq_len_tokens, warmup_tokens, pool_factor, A, B, ARC_MCQ"
 EVENTS_KEYS = "spike_defs, tau0, rate_profile, target_rates, target_events_per_site"

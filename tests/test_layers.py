@@ -19,7 +19,7 @@ ROOT = "avalattice"
 ORDER = """
 canon errors rng yamlfile arrays config
 data model events lattice stats export
-store engine progress
+store engine progress report
 stages stagetable pipeline plan schemas deep results cli __main__
 """.split()
 """The package's layers: a module imports only what stands before its own."""

@@ -118,7 +118,7 @@ class SignatureId(StrEnum):
 
 
 class WindowSet(StrEnum):
-    """The windows on which tau was fitted (in sample), other windows of A, or those of B."""
+    """Windows on which tau was fitted (in sample), other windows of A, or those of B; questions."""
 
     CALIBRATION = "calibration"
     RASTER = "raster"
@@ -205,6 +205,20 @@ class RunSubdir(StrEnum):
     LOGS = "logs"
     PAPER = "paper"
     CACHE = "cache"
+    RELEASE = "release"
+
+
+class PaperPage(StrEnum):
+    """Pages of the paper, in its folder."""
+
+    INDEX = "README.md"
+    ABSTRACT = "00_abstract.md"
+    METHOD = "01_method.md"
+    EXPERIMENTS = "02_experiments.md"
+    RESULTS = "03_results.md"
+    LIMITATIONS = "04_limitations.md"
+    APPENDIX = "appendix.md"
+    REFERENCES = "references.md"
 
 
 class OUTPUT:
@@ -227,13 +241,16 @@ class OUTPUT:
     NULL_STATISTICS_PARQUET_BASENAME: Final = "null_statistics.parquet"
     TAU_RATE_MATCHED_PARQUET_BASENAME: Final = "tau_rate_matched.parquet"
     AVALANCHES_PARQUET_BASENAME: Final = "avalanches.parquet"
+    SIGNATURES_JSON_BASENAME: Final = "signatures.json"
     ARC_ITEMS_PARQUET_BASENAME: Final = "arc_items.parquet"
     CLAIMS_JSON_BASENAME: Final = "claims.json"
     REFERENCES_BIB_BASENAME: Final = "references.bib"
     REPORT_HTML_BASENAME: Final = "report.html"
     EVENTS_JSONL_BASENAME: Final = "events.jsonl"
+    RELEASE_ZIP_BASENAME: Final = "release.zip"
     RO_CRATE_JSON: Final = "ro-crate-metadata.json"
     RUN_SUBDIR = RunSubdir
+    PAPER_PAGE = PaperPage
     TABLE_FILE_CSV: Final = {table.name: f"{table}.csv" for table in TableId}
     TABLE_FILE_PARQUET: Final = {table.name: f"{table}.parquet" for table in TableId}
     FIG_FILE_PDF: Final = {figure.name: f"{figure}.pdf" for figure in FigureId}

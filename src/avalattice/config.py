@@ -280,6 +280,13 @@ class PaperSection(_Section):
     """Where a copy of the run's paper is put."""
 
 
+class ReleaseSection(_Section):
+    """The pack that is given to others."""
+
+    licence: str = "CC-BY-4.0"
+    """SPDX identifier, of numbers, figures and words; texts keep the licence of their corpora."""
+
+
 class ComputeSection(_Section):
     """How forward passes are made; the resolved values are part of a run's identity."""
 
@@ -310,6 +317,7 @@ class Config(_Section):
     avalanches: AvalanchesSection = AvalanchesSection()
     ablations: AblationsSection = AblationsSection()
     paper: PaperSection = PaperSection()
+    release: ReleaseSection = ReleaseSection()
     compute: ComputeSection = ComputeSection()
     execution: ExecutionSection = ExecutionSection()
 

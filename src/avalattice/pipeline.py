@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from avalattice import __version__
-from avalattice.canon import ModelRole, StageTag
+from avalattice.canon import DatasetRole, ModelRole, StageTag
 from avalattice.config import dumps
-from avalattice.errors import DependencyError, ResourceError, VerificationError
+from avalattice.errors import ConfigError, DependencyError, ResourceError, VerificationError
 from avalattice.stages.session import Session
-from avalattice.stagetable import STAGES, Stage, sections_of
+from avalattice.stagetable import STAGES, Stage, sections_of, upstreams_of
 from avalattice.store.digests import sha256_blocks, sha256_json
 from avalattice.store.environment import environment, library_version
 from avalattice.store.reader import RunReader
-from avalattice.store.record import DatasetRecord, RunRecord
+from avalattice.store.record import DatasetRecord, DependencyRecord, RunRecord
 from avalattice.store.runs import make_run_id
 from avalattice.store.writer import utc_now
 
@@ -36,6 +36,10 @@ class Resolution:
     identity: dict[str, Any]
     config_hash: str
     inputs: Mapping[StageTag, RunReader]
+    peers: Mapping[StageTag, RunReader]
+    """Runs of the other model role."""
+    dependencies: list[DependencyRecord]
+    """What the run's record says of all of them."""
 
 
 @dataclass
@@ -46,6 +50,7 @@ class Pipeline:
     overrides: Sequence[str] = ()
     """Run ids given with --dep."""
     _readers: dict[StageTag, RunReader] = field(default_factory=dict)
+    _peer: Pipeline | None = None
 
     # ------------------------------------------------------------- identities
 
@@ -68,33 +73,95 @@ class Pipeline:
     def _datasets(self, stage: Stage) -> list[DatasetRecord]:
         return [r for role in stage.datasets for r in self.session.dataset_records(role)]
 
+    def unconfigured(self, stage: Stage) -> list[DatasetRole]:
+        """Datasets that a stage and its upstreams read and the configuration does not name."""
+        needed = (role for each in (stage, *upstreams_of(stage)) for role in each.datasets)
+        return [role for role in dict.fromkeys(needed) if not self.session.is_configured(role)]
+
     def resolve(self, stage: Stage) -> Resolution:
         """The expected run of a stage.
 
         Raises:
+            ConfigError: the configuration does not name a dataset that the stage reads.
             DependencyError: an upstream run is missing, incomplete or damaged; the message names
                 the command that makes it.
         """
-        inputs = {tag: self._upstream(tag, stage) for tag in stage.inputs}
+        for role in self.unconfigured(stage):
+            raise ConfigError(f"{stage.command} needs data.{role}: add it, with a source")
+        consumed = self._consumed(stage)
+        inputs = {tag: self._upstream(tag, stage) for tag in consumed}
+        dependencies = {
+            tag: inputs[tag].as_dependency(names, overridden=self._override(tag) is not None)
+            for tag, names in consumed.items()
+        }
         scope = self.session.config.scope(sections_of(stage), self.session.role)
         identity: dict[str, Any] = {
             "stage": str(stage.tag),
             "stage_version": stage.version,
             "config": scope,
             **self._sources(stage),
-            "inputs": {
-                str(tag): inputs[tag].as_dependency(names).artifacts
-                for tag, names in stage.inputs.items()
-            },
+            "inputs": {str(tag): needed.artifacts for tag, needed in dependencies.items()},
         }
+        peers = self._peers(stage)
+        of_peers = {tag: peers[tag].as_dependency(stage.peer_inputs[tag]) for tag in peers}
+        if of_peers:
+            identity["peer_inputs"] = {str(tag): dep.artifacts for tag, dep in of_peers.items()}
         if stage.forward:
             identity["libraries"] = {
                 name: library_version(name) for name in ("torch", "transformers")
             }
         digest = sha256_json(identity)
         return Resolution(
-            stage, make_run_id(stage.tag, digest), digest, identity, sha256_json(scope), inputs
+            stage,
+            make_run_id(stage.tag, digest),
+            digest,
+            identity,
+            sha256_json(scope),
+            inputs,
+            peers,
+            [*dependencies.values(), *of_peers.values()],
         )
+
+    def _consumed(self, stage: Stage) -> dict[StageTag, tuple[str, ...]]:
+        """The artifacts that a stage consumes of this role: optional ones where configured."""
+        optional = {
+            tag: names
+            for tag, names in stage.optional_inputs.items()
+            if not self.unconfigured(STAGES[tag])
+        }
+        return {**stage.inputs, **optional}
+
+    # ------------------------------------------------------ the other model role
+
+    def _peers(self, stage: Stage) -> dict[StageTag, RunReader]:
+        """Complete runs of the other role that a stage consumes; none unless all are there."""
+        (other,) = (role for role in ModelRole if role is not self.session.role)
+        if not stage.peer_inputs or getattr(self.session.config.model, other) is None:
+            return {}
+        if not all(self._was_run(tag, other) for tag in stage.peer_inputs):
+            return {}  # without a look at its model, which may have to be fetched
+        if self._peer is None:
+            here = self.session
+            self._peer = Pipeline(
+                Session(here.config, other, config_path=here.config_path, reporter=here.reporter)
+            )
+        found = {tag: self._peer.status(STAGES[tag]) for tag in stage.peer_inputs}
+        if any(state != "complete" for state, _ in found.values()):
+            return {}
+        store = self.session.store
+        return {tag: store.open(run_id) for tag, (_, run_id) in found.items() if run_id}
+
+    def _was_run(self, tag: StageTag, role: ModelRole) -> bool:
+        """Whether there is a complete run of a stage, of any configuration, for a role."""
+        store = self.session.store
+        for run_id in store.run_ids():
+            if run_id.startswith(f"RUN_{tag}_") and store.status(run_id) == "complete":
+                model = store.open(run_id).record.model
+                if model is not None and model.role == role:
+                    return True
+        return False
+
+    # ------------------------------------------------------------ upstream runs
 
     def _upstream(self, tag: StageTag, needed_by: Stage) -> RunReader:
         if tag not in self._readers:
@@ -153,7 +220,9 @@ class Pipeline:
         return " ".join(parts)
 
     def status(self, stage: Stage) -> tuple[str, str | None]:
-        """State and expected run id of a stage: complete, incomplete, missing or waiting."""
+        """State and expected run id: complete, incomplete, missing, waiting, or not configured."""
+        if self.unconfigured(stage):
+            return "not configured", None
         try:
             resolution = self.resolve(stage)
         except DependencyError:
@@ -181,7 +250,13 @@ class Pipeline:
             session.reporter.say(f"{stage.command}: {writer.run_id}")
             writer.log("start", command=str(stage.command), run_id=writer.run_id)
             context = StageContext(
-                session, stage.tag, writer, resolution.inputs, resolution.config_hash
+                session,
+                stage.tag,
+                writer,
+                resolution.inputs,
+                resolution.config_hash,
+                stage.dataset_role,
+                resolution.peers,
             )
             module, _, function = stage.function.partition(":")
             try:
@@ -213,12 +288,7 @@ class Pipeline:
             datasets=self._datasets(stage),
             config_hash=resolution.config_hash,
             config_file_sha256=sha256_blocks([content]),
-            dependencies=[
-                resolution.inputs[tag].as_dependency(
-                    names, overridden=self._override(tag) is not None
-                )
-                for tag, names in stage.inputs.items()
-            ],
+            dependencies=resolution.dependencies,
             environment=environment(Path(__file__).parent),
             determinism=session.determinism,
             notes=notes,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from avalattice.canon import OUTPUT, RunSubdir, StageTag
+from avalattice.canon import OUTPUT, DatasetRole, RunSubdir, StageTag
 from avalattice.errors import AvalatticeError
 from avalattice.export.documents import GStarDocument, read_document
 from avalattice.pipeline import Pipeline
@@ -28,7 +29,7 @@ class StagePlan:
 
     command: str
     state: str
-    """complete, incomplete, missing, or waiting for an upstream."""
+    """complete, incomplete, missing, waiting for an upstream, or not configured."""
     run_id: str | None
     """The expected run, where its upstreams are there."""
     forward_windows: int
@@ -71,9 +72,8 @@ def make_plan(pipeline: Pipeline, *, seconds_per_window: float | None = None) ->
     for stage in STAGES.values():
         state, run_id = pipeline.status(stage)
         windows = forward_windows(pipeline, stage)
-        rows.append(
-            StagePlan(str(stage.command), state, run_id, windows, round(windows * seconds, 1))
-        )
+        time = seconds * _full_windows(pipeline, stage, windows)
+        rows.append(StagePlan(str(stage.command), state, run_id, windows, round(time, 1)))
     weights = session.outline.n_params * _ITEM_BYTES[session.device.dtype]
     return Plan(rows, seconds, basis, weights + _WORKING_BYTES, disk_bytes(session))
 
@@ -82,11 +82,48 @@ def forward_windows(pipeline: Pipeline, stage: Stage) -> int:
     """Windows that a stage passes through the model."""
     session = pipeline.session
     data, gains = session.config.data.A, len(session.config.gain.grid)
+    if stage.tag is StageTag.S06B:
+        other = session.config.data.B
+        return _raster_gains(pipeline) * other.n_windows if other else 0
+    if stage.tag is StageTag.S06ARC:
+        return _raster_gains(pipeline) * _question_passes(session).windows
     return {
         StageTag.S01: 2 * data.n_windows_calibration,
         StageTag.S02: gains * data.n_windows_calibration,
         StageTag.S03: _raster_gains(pipeline) * data.n_windows_rasters,
     }.get(stage.tag, 0)
+
+
+def _full_windows(pipeline: Pipeline, stage: Stage, windows: int) -> float:
+    """Windows of full length that take as long as a stage's: prompts are shorter."""
+    if stage.tag is not StageTag.S06ARC:
+        return windows
+    plan = pipeline.session.window_plan()
+    tokens = _raster_gains(pipeline) * _question_passes(pipeline.session).tokens
+    return tokens / (plan.seq_len_tokens + plan.warmup_tokens)
+
+
+class _Passes(NamedTuple):
+    windows: int
+    tokens: int
+
+
+def _question_passes(session: Session) -> _Passes:
+    """What all questions take at one gain, in every scoring."""
+    if not session.is_configured(DatasetRole.ARC_MCQ):
+        return _Passes(0, 0)
+    from avalattice.data.prompts import encode_questions
+    from avalattice.model.choices import question_batches
+
+    options, questions = session.question_options, session.questions.questions
+    batches = [
+        batch
+        for scoring in options.scorings
+        for batch in question_batches(
+            encode_questions(questions, session.tokenizer, scoring), options.batch_questions
+        )
+    ]
+    return _Passes(sum(b.n_passes for b in batches), sum(b.n_tokens for b in batches))
 
 
 def _n_curves(session: Session) -> int:
@@ -152,4 +189,6 @@ def disk_bytes(session: Session) -> int:
     sites = session.outline.n_layers * data.seq_len_tokens * _RASTER_BYTES
     grid = len(session.config.gain.grid) * curves * data.A.n_windows_calibration * sites
     rasters = 2 * curves * data.A.n_windows_rasters * sites
-    return grid + 2 * rasters  # while Phase 3 runs, its partial results are there too
+    other = 2 * curves * data.B.n_windows * sites if data.B else 0
+    # while a stage runs, its partial results are there too
+    return grid + rasters + other + max(rasters, other)

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from avalattice.canon import (
     OUTPUT,
-    DatasetRole,
-    InterventionId,
-    ModelRole,
-    NullId,
     RunSubdir,
-    SpikeDefId,
 )
 from avalattice.errors import DependencyError
 from avalattice.lattice.rasters import Condition, Rasters, load_rasters
@@ -69,22 +62,9 @@ class Run:
         for name in _RASTER_FILES:
             relative = f"{RunSubdir.RESULTS}/{name}"
             if relative in self.record.artifact_index:
-                conditions = tuple(_condition(entry) for entry in self.record.conditions)
+                conditions = tuple(Condition.from_json(entry) for entry in self.record.conditions)
                 return load_rasters(self.path(relative), conditions)
-        raise DependencyError(f"{self.run_id} holds no rasters; runs of S02 and S03 do")
-
-
-def _condition(entry: dict[str, Any]) -> Condition:
-    return Condition(
-        model_role=ModelRole(entry["model_role"]),
-        dataset_role=DatasetRole(entry["dataset_role"]),
-        spike_def_id=SpikeDefId(entry["spike_def_id"]),
-        target_label=entry["target_label"],
-        target_rate=entry["target_rate"],
-        gain=Decimal(entry["gain"]),
-        null_id=NullId(entry["null_id"]),
-        intervention_id=InterventionId(entry["intervention_id"]),
-    )
+        raise DependencyError(f"{self.run_id} holds no rasters; runs of S02, S03 and S06B do")
 
 
 def open_run(path: str | Path) -> Run:

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from avalattice.arrays import read_npz
-from avalattice.canon import OUTPUT
+from avalattice.canon import OUTPUT, TableId
 from avalattice.config import load
 from avalattice.export import schemas
 from avalattice.export.documents import GStarDocument, RateTargetsDocument, read_document
-from avalattice.export.tabular import check_table
+from avalattice.export.tabular import check_table, read_csv
 from avalattice.lattice.rasters import load_rasters
 from avalattice.stages.context import CALIBRATION_SPEC
 from avalattice.store.verify import SchemaCheck
@@ -22,6 +22,15 @@ def _check_calibration(path: Path) -> None:
 
 
 _check_table = partial(check_table, schemas=schemas.ALL)
+_SCHEMA_OF = {schema.name: schema for schema in schemas.TABLES}
+_EXPORTED: Mapping[str, SchemaCheck] = {
+    Path(file).name: check
+    for table in TableId
+    for file, check in (
+        (OUTPUT.TABLE_FILE_PARQUET[table.name], _check_table),
+        (OUTPUT.TABLE_FILE_CSV[table.name], partial(read_csv, schema=_SCHEMA_OF[table.name])),
+    )
+}
 
 ARTIFACT_SCHEMAS: Mapping[str, SchemaCheck] = {
     OUTPUT.CONFIG_RESOLVED_YAML: load,
@@ -32,6 +41,8 @@ ARTIFACT_SCHEMAS: Mapping[str, SchemaCheck] = {
     OUTPUT.METRICS_WINDOWS_PARQUET_BASENAME: _check_table,
     OUTPUT.THRESHOLDS_PARQUET_BASENAME: _check_table,
     OUTPUT.WINDOWS_PARQUET_BASENAME: _check_table,
+    OUTPUT.ARC_ITEMS_PARQUET_BASENAME: _check_table,
+    **_EXPORTED,
     OUTPUT.RASTER_NPZ_BASENAME: load_rasters,
     OUTPUT.GRID_RASTER_NPZ_BASENAME: load_rasters,
 }

@@ -61,7 +61,7 @@ def status(
     emit(values, as_json=json_, text=text)
 
 
-def _store_and_id(run: str, runs_dir: Path) -> tuple[Any, str]:
+def store_and_id(run: str, runs_dir: Path) -> tuple[Any, str]:
     """The store and id of a run given by id or by path."""
     from avalattice.store.runs import RunStore
 
@@ -82,7 +82,7 @@ def show(
     """Show a run's record to a person."""
     from avalattice.store.record import read_record
 
-    store, run_id = _store_and_id(run, runs_dir)
+    store, run_id = store_and_id(run, runs_dir)
     record = read_record(store.folder(run_id))
     emit(record.model_dump(mode="json"), as_json=json_, text=record_text(record))
 
@@ -134,8 +134,8 @@ def remove(
         raise InputError("name the runs to remove, or give --incomplete")
     store = RunStore(runs_dir)
     chosen = [Path(run).name for run in runs or ()]
-    if runs and len({_store_and_id(run, runs_dir)[0].root.resolve() for run in runs}) == 1:
-        store = _store_and_id(runs[0], runs_dir)[0]
+    if runs and len({store_and_id(run, runs_dir)[0].root.resolve() for run in runs}) == 1:
+        store = store_and_id(runs[0], runs_dir)[0]
     if incomplete:
         chosen = [run_id for run_id in store.run_ids() if store.status(run_id) == "incomplete"]
     if dependents:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avalattice.canon import OUTPUT, Command, ModelRole, RunSubdir, StageTag
+from avalattice.canon import OUTPUT, Command, DatasetRole, ModelRole, RunSubdir, StageTag
 from avalattice.cli.app import app
 from avalattice.cli.options import (
     DEFAULT_CONFIG,
@@ -164,6 +164,10 @@ def run(
             emit(asdict(plan_of_role), as_json=json_, text=plan_table(plan_of_role))
             continue
         for stage in stages:
+            if lacking := pipeline.unconfigured(stage):
+                say = pipeline.session.reporter.say if json_ else typer.echo
+                say(_skipped(stage, lacking))
+                continue
             run_id, state = _run_if_missing(pipeline, stage)
             folder = str(pipeline.session.store.folder(run_id))
             finished.append({"stage": str(stage.command), "run_id": run_id, "path": folder})
@@ -186,6 +190,11 @@ def _words(pipeline: Pipeline) -> str:
     path = reader.path(f"{RunSubdir.RESULTS}/{OUTPUT.GSTAR_JSON_BASENAME}")
     document = read_document(path, GStarDocument)
     return "\n".join(["", *(choice.words() for choice in document.choices)])
+
+
+def _skipped(stage: Stage, lacking: list[DatasetRole]) -> str:
+    keys = " and ".join(f"data.{role}" for role in lacking)
+    return f"{stage.command} skipped: the configuration has no {keys}"
 
 
 def _run_if_missing(pipeline: Pipeline, stage: Stage) -> tuple[str, str]:

@@ -44,6 +44,10 @@ class RateTargets:
         """Values to keep: one more than the largest k."""
         return np.asarray(self.k.max(axis=1) + 1)
 
+    def position(self, spike_def: str, label: str) -> tuple[int, int]:
+        """Where a spike definition and a target stand on the axes D and R."""
+        return self.spike_defs.index(SpikeDefId(spike_def)), self.labels.index(label)
+
 
 def rates_per_unit(
     targets: Sequence[float], d_ff: Int64[np.ndarray, " L"], *, per_site: bool

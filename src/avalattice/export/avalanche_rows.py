@@ -122,9 +122,19 @@ def _likelihoods(fit: TailFit) -> dict[str, float]:
 
 
 def crackling_row(
-    shared: dict[str, Any], statistics: AvalancheStatistics, null: NullAvalanches
+    shared: dict[str, Any],
+    statistics: AvalancheStatistics,
+    null: NullAvalanches,
+    whole_tokens: NullAvalanches,
 ) -> dict[str, Any]:
-    """T05's row of one condition."""
+    """T05's row of one condition.
+
+    Args:
+        shared: the columns that rows begin and end with.
+        statistics: the condition's.
+        null: of rasters with every row permuted.
+        whole_tokens: of rasters with tokens permuted together with all their layers.
+    """
     crackling, relation, collapse = (
         statistics.crackling,
         statistics.relation,
@@ -135,7 +145,7 @@ def crackling_row(
         **shared,
         "crackling_gamma": crackling.gamma,
         **interval_columns("crackling", crackling.interval),
-        "crackling_ci_width": math.nan if crackling.interval is None else crackling.interval.width,
+        "crackling_ci_width": _width(crackling.interval),
         "n_duration_points": crackling.n_duration_points,
         "n_avalanches_used": crackling.n_avalanches_used,
         "r2": crackling.r2,
@@ -148,6 +158,7 @@ def crackling_row(
         "collapse_error": collapse.error,
         "shape_skew": collapse.skewness,
         **_null_columns("gamma_null_perm", null.gamma),
+        **_null_columns("gamma_null_tokens", whole_tokens.gamma),
         "pass": crackling.passed,
         "reason": "; ".join(reason for reason in reasons if reason) or None,
     }
@@ -156,6 +167,10 @@ def crackling_row(
 def _null_columns(name: str, exponent: NullExponent) -> dict[str, float]:
     low, high = exponent.range
     return {name: exponent.mean, f"{name}_low": low, f"{name}_high": high}
+
+
+def _width(interval: Interval | None) -> float:
+    return math.nan if interval is None else float(interval.width)
 
 
 def interval_columns(name: str, interval: Interval | None) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The JSON artifacts of phases 1 and 2, with their schemas.
+"""The JSON artifacts of phases 1, 2, 5 and 7, with their schemas.
 
 JSON has no NaN: an undefined number is null here, and a reason stands beside it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,6 +18,7 @@ from avalattice.errors import SchemaError
 from avalattice.events.targets import RateTargets
 from avalattice.rng import decimal_text
 from avalattice.stats.gstar import GStar
+from avalattice.stats.signatures import Verdict
 
 
 class _Document(BaseModel):
@@ -195,6 +196,119 @@ class GStarDocument(_Document):
             if (entry.spike_def_id, entry.target_label) == (spike_def_id, target_label):
                 return entry
         raise SchemaError(f"no g* for {spike_def_id} at target {target_label}")
+
+
+class SignatureEntry(_Document):
+    """One signature of one curve, judged."""
+
+    spike_def_id: str
+    target_label: str
+    signature_id: str
+    verdict: str
+    """supported, not_supported or not_assessable."""
+    reason: str
+    """Every part that does not hold, with its numbers; where all hold, what they are."""
+    numbers: dict[str, float | None]
+    """The numbers that it rests on."""
+
+    @classmethod
+    def of(cls, verdict: Verdict, *, spike_def_id: str, target_label: str) -> SignatureEntry:
+        """From the assessment's result."""
+        return cls(
+            spike_def_id=str(spike_def_id),
+            target_label=target_label,
+            signature_id=str(verdict.signature_id),
+            verdict=str(verdict.verdict),
+            reason=verdict.reason,
+            numbers={name: _number(value) for name, value in verdict.numbers.items()},
+        )
+
+    def words(self) -> str:
+        """The verdict as a sentence."""
+        verdict = self.verdict.replace("_", " ")
+        return (
+            f"{self.spike_def_id}, target {self.target_label}, {self.signature_id}: {verdict}; "
+            f"{self.reason}"
+        )
+
+
+class PercolationEntry(_Document):
+    """Where the occupancy of one condition lies beside the percolation threshold."""
+
+    spike_def_id: str
+    target_label: str
+    g: str
+    adjacency_id: str
+    occupancy: float | None
+    threshold: float
+    near: bool
+    """Independent sites of this occupancy would show power laws too."""
+    words: str
+
+
+class SignaturesDocument(_Document):
+    """``signatures.json``: the three signatures of every curve, and what to read them beside."""
+
+    entries: list[SignatureEntry]
+    percolation: list[PercolationEntry]
+
+
+Scalar: TypeAlias = bool | int | float | str | None
+"""One cell of a table."""
+
+
+class ClaimRow(_Document):
+    """What a claim comes to on one row of its table."""
+
+    key: dict[str, Scalar]
+    """The columns that tell the row apart."""
+    values: dict[str, Scalar]
+    """The columns that the claim reads."""
+    measure: float | None
+    """The number that the comparison computes, if it computes one."""
+    verdict: Literal["supported", "not_supported", "not_assessable"]
+    reason: str | None
+    """Why the row is undefined, or what the table says of it."""
+
+
+class ClaimEntry(_Document):
+    """One claim of the paper: what was compared, what came out, and the sentence that says it."""
+
+    number: int
+    """As the paper cites it."""
+    claim_id: str
+    """The same from paper to paper."""
+    table: str
+    """The table or document whose rows it is about."""
+    derivation: str | None
+    """How the compared rows follow from that table; null for rows of the table itself."""
+    run_id: str | None
+    """The run that wrote the table; null where there is none."""
+    filter: list[dict[str, Scalar]]
+    """The rows that have all values of one of these."""
+    comparison: str
+    """Its kind."""
+    statement: str
+    """The comparison, in symbols, that is to hold on every row."""
+    gate: dict[str, Scalar]
+    """What a row must have for that to be assessable."""
+    columns: list[str]
+    """Columns that were read."""
+    numbers: dict[str, int | float | None]
+    """Rows by verdict, and the range of each number that was read."""
+    verdict: Literal["supported", "not_supported", "not_assessable"]
+    sentence: str
+    few: list[str]
+    """Such as ``few windows``: what its intervals rest on, where that is too little."""
+    rows: list[ClaimRow]
+
+
+class ClaimsDocument(_Document):
+    """``claims.json``: every claim of the paper."""
+
+    model_id: str
+    model_role: str
+    claims: list[ClaimEntry]
 
 
 def _number(value: float) -> float | None:

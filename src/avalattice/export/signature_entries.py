@@ -9,6 +9,7 @@ from typing import Any
 from avalattice.export.avalanche_rows import SIZE, SPAN
 from avalattice.export.documents import GStarEntry, PercolationEntry, SignatureEntry
 from avalattice.lattice.percolation import PercolationContext
+from avalattice.lattice.rasters import Condition
 from avalattice.rng import decimal_text
 from avalattice.stats.chi_peak import ChiPeak
 from avalattice.stats.signatures import (
@@ -29,6 +30,8 @@ def judge_curve(
     summary: Row | None,
     tails: Mapping[str, Row],
     crackling: Row | None,
+    *,
+    near_percolation: bool,
 ) -> list[SignatureEntry]:
     """S1 to S3 of one spike definition and target.
 
@@ -38,6 +41,7 @@ def judge_curve(
         summary: T01's row at g*, on held-out windows; None where there is no g*.
         tails: T04's rows at g*, by variable.
         crackling: T05's row at g*.
+        near_percolation: the occupancy at g* lies near the percolation threshold.
     """
     verdicts = [
         _branching_crossing(choice, summary),
@@ -47,7 +51,7 @@ def judge_curve(
             identifiable=choice.identifiable,
             gstar_reason=choice.reason,
         ),
-        _crackling_relation(summary or {}, tails, crackling or {}),
+        _crackling_relation(summary or {}, tails, crackling or {}, near=near_percolation),
     ]
     return [
         SignatureEntry.of(
@@ -71,7 +75,9 @@ def _branching_crossing(choice: GStarEntry, summary: Row | None) -> Verdict:
     )
 
 
-def _crackling_relation(summary: Row, tails: Mapping[str, Row], crackling: Row) -> Verdict:
+def _crackling_relation(
+    summary: Row, tails: Mapping[str, Row], crackling: Row, *, near: bool
+) -> Verdict:
     return assess_crackling_relation(
         size_reason=_reason(tails.get(SIZE)),
         span_reason=_reason(tails.get(SPAN)),
@@ -82,19 +88,19 @@ def _crackling_relation(summary: Row, tails: Mapping[str, Row], crackling: Row) 
         dcc_interval=_ends(crackling, "dcc_signed_ci_low", "dcc_signed_ci_high"),
         gamma_null=_number(crackling.get("gamma_null_perm")),
         gamma_null_range=_ends(crackling, "gamma_null_perm_low", "gamma_null_perm_high"),
+        gamma_null_tokens=_number(crackling.get("gamma_null_tokens")),
+        gamma_null_tokens_range=_ends(crackling, "gamma_null_tokens_low", "gamma_null_tokens_high"),
+        near_percolation=near,
         few_windows=bool(crackling.get("few_windows")),
     )
 
 
-def percolation_entry(
-    summary: Row, choice: GStarEntry, context: PercolationContext
-) -> PercolationEntry:
-    """Where the occupancy of T01's row lies beside the percolation threshold."""
-    gain = next(gain for gain in choice.raster_gains if float(gain) == summary["g"])
+def percolation_entry(condition: Condition, context: PercolationContext) -> PercolationEntry:
+    """Where the occupancy of a condition's raster lies beside the percolation threshold."""
     return PercolationEntry(
-        spike_def_id=summary["spike_def_id"],
-        target_label=summary["target_label"],
-        g=decimal_text(gain),
+        spike_def_id=str(condition.spike_def_id),
+        target_label=condition.target_label,
+        g=decimal_text(condition.gain),
         adjacency_id=str(context.adjacency),
         occupancy=None if math.isnan(context.occupancy) else context.occupancy,
         threshold=context.threshold,

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from avalattice.canon import CONST, AdjacencyId, GCondition, InterventionId
+from avalattice.canon import CONST, AdjacencyId, GCondition
 from avalattice.export.avalanche_rows import description_columns, interval_columns
 from avalattice.export.schemas.nulls import DELTA_NAMES
 from avalattice.export.schemas.tables import SUMMARY_INTERVAL_NAMES, TESTED_NAMES
@@ -21,8 +20,8 @@ from avalattice.export.tables import Provenance
 from avalattice.lattice.branching import SUM_NAMES, EdgeSums
 from avalattice.lattice.null_sums import NULL_SUM_NAMES, null_sums_of_edges
 from avalattice.lattice.rasters import Condition
+from avalattice.stats.ablation import Ablation
 from avalattice.stats.avalanche_statistics import AvalancheDescription
-from avalattice.stats.bootstrap import Interval
 from avalattice.stats.multiplicity import benjamini_hochberg
 from avalattice.stats.multistep import MultistepBranching
 from avalattice.stats.summary import BRANCHING_NAMES
@@ -139,56 +138,36 @@ def adjust(rows: Sequence[Row], raw: str, adjusted: str) -> None:
         row[adjusted] = value
 
 
-@dataclass(frozen=True)
-class AblatedRaster:
-    """One intervention at one gain: what is measured of its rasters under one adjacency."""
-
-    condition: Condition
-    g_condition: GCondition
-    b_tot: float
-    delta_b_tot: float
-    delta_b_depth_shift: float
-    chi: float
-    intervals: Mapping[str, Interval]
-    """Of the four numbers, by name."""
-    achieved_rate_max_abs_err: float
-    described: Mapping[AdjacencyId, AvalancheDescription]
-    """Its avalanches."""
-    reason: str
-    """Why a number is undefined; empty where none is."""
-
-
 _ABLATION_INTERVALS = ("b_tot", "delta_b_tot", "delta_b_depth_shift", "chi")
 
 
-def ablation_rows(shared: Row, raster: AblatedRaster, target: str) -> Iterator[Row]:
+def ablation_rows(
+    shared: Row, condition: Condition, g_condition: GCondition, target: str, found: Ablation
+) -> Iterator[Row]:
     """T06's rows of one intervention that was measured, one per adjacency.
 
     Args:
         shared: what every row begins and ends with, and the windows.
-        raster: the measurement.
+        condition: what the rasters were made under.
+        g_condition: which of the two compared gains that is.
         target: the sublayer that the intervention scales.
+        found: the measurement.
     """
-    condition = raster.condition
-    for adjacency, described in raster.described.items():
+    for adjacency, described in found.described.items():
+        said = (found.reason, described.reason, described.crackling.reason)
         row = {
             **shared,
-            **_ablation_key(condition, raster.g_condition, target, adjacency),
+            **_ablation_key(condition, g_condition, target, adjacency),
             "g": float(condition.gain),
-            **{name: getattr(raster, name) for name in _ABLATION_INTERVALS},
-            "achieved_rate_max_abs_err": raster.achieved_rate_max_abs_err,
+            **found.numbers,
+            "achieved_rate_max_abs_err": found.achieved_rate_max_abs_err,
             "n_avalanches": described.n_avalanches,
             "avalanche_size_mean": described.size_mean,
             "crackling_gamma": described.crackling.gamma,
-            "reason": "; ".join(
-                reason
-                for reason in (raster.reason, described.reason, described.crackling.reason)
-                if reason
-            )
-            or None,
+            "reason": "; ".join(reason for reason in said if reason) or None,
         }
         for name in _ABLATION_INTERVALS:
-            row |= interval_columns(name, raster.intervals[name])
+            row |= interval_columns(name, found.intervals[name])
         yield row
 
 
@@ -217,7 +196,7 @@ def _ablation_key(
         "spike_def_id": condition.spike_def_id,
         "target_label": condition.target_label,
         "target_rate": condition.target_rate,
-        "intervention_id": InterventionId(condition.intervention_id),
+        "intervention_id": condition.intervention_id,
         "adjacency_id": adjacency,
         "gain_target": target,
         "g_condition": g_condition,

@@ -54,10 +54,7 @@ class AppliedRates:
         n_tokens: int,
     ) -> AppliedRates:
         """Of thresholds applied to ``n_tokens`` tokens on which they were not fitted."""
-        at = [
-            (targets.spike_defs.index(c.spike_def_id), targets.labels.index(c.target_label))
-            for c in conditions
-        ]
+        at = [targets.position(c.spike_def_id, c.target_label) for c in conditions]
         layer_rates = np.array([targets.layer_rates[d, r] for d, r in at])
         d_ff = targets.m / targets.n_tokens
         return cls(tau, layer_rates, layer_rates * d_ff * n_tokens)

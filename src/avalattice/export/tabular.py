@@ -163,6 +163,26 @@ def read_table(path: Path, schema: TableSchema) -> pa.Table:
     return table
 
 
+def read_csv(path: Path, schema: TableSchema) -> pa.Table:
+    """Read and validate a table's CSV form: the same table as its Parquet form.
+
+    Raises:
+        SchemaError: the file is no such CSV file, or breaks the schema.
+    """
+    options = csv.ConvertOptions(
+        column_types=schema.arrow,
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    try:
+        table = csv.read_csv(path, convert_options=options)
+        schema.validate(table)
+    except (pa.ArrowException, OSError, SchemaError) as error:
+        raise SchemaError(f"{path}: not table {schema.name} as CSV ({error})") from error
+    return table.cast(schema.arrow)  # with what CSV cannot say: the name, and which are never null
+
+
 def check_table(path: Path, schemas: Sequence[TableSchema]) -> None:
     """Validate a table against the schema that its metadata names.
 

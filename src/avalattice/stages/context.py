@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float64
 
 from avalattice import __version__
 from avalattice.arrays import ArraySpec, BlockArray
@@ -27,9 +28,10 @@ from avalattice.data.windows import WindowSlice
 from avalattice.export.documents import Document, read_document
 from avalattice.export.tables import Provenance
 from avalattice.export.tabular import TableSchema, read_table, write_csv, write_table
-from avalattice.lattice.rasters import Condition
+from avalattice.lattice.rasters import Condition, Rasters, load_rasters
 from avalattice.rng import NamePart, stream
 from avalattice.stages.session import Session
+from avalattice.stats.null_report import NullStreams
 from avalattice.store.reader import RunReader
 from avalattice.store.writer import RunWriter
 
@@ -64,6 +66,10 @@ class StageContext:
     run: RunWriter
     inputs: Mapping[StageTag, RunReader]
     config_hash: str
+    dataset_role: DatasetRole = DatasetRole.A
+    """The dataset that its tables are of."""
+    peers: Mapping[StageTag, RunReader] = field(default_factory=dict)
+    """Runs of the other model role; none unless all that the stage would read are complete."""
 
     @property
     def config(self) -> Config:
@@ -78,7 +84,7 @@ class StageContext:
             stage_id=str(self.tag),
             model_id=self.session.model_record.id,
             model_role=str(self.session.role),
-            dataset_role=str(DatasetRole.A),
+            dataset_role=str(self.dataset_role),
             config_hash=self.config_hash,
             code_version=__version__,
         )
@@ -91,6 +97,14 @@ class StageContext:
     def rng(self, *name: NamePart) -> np.random.Generator:
         """The random stream of a name."""
         return stream(self.config.seed, *name)
+
+    def null_streams(self, condition: Condition) -> NullStreams:
+        """The random streams of a condition's nulls in this stage."""
+        return NullStreams(
+            lambda null_id, rest: self.rng(
+                str(self.tag), *replace(condition, null_id=null_id).stream_name, *rest
+            )
+        )
 
     # ----------------------------------------------------------------- inputs
 
@@ -117,6 +131,16 @@ class StageContext:
         table = read_table(self.inputs[tag].path(result(basename)), schema)
         rows: list[dict[str, Any]] = table.to_pylist()
         return rows
+
+    def rasters(self, tag: StageTag, basename: str) -> Rasters:
+        """The rasters of an upstream run, with the condition of each cond_id; counts stay on disk.
+
+        Raises:
+            ArrayError: the file breaks the schema, or holds other conditions than its record says.
+        """
+        reader = self.inputs[tag]
+        conditions = tuple(Condition.from_json(entry) for entry in reader.record.conditions)
+        return load_rasters(reader.path(result(basename)), conditions)
 
     # ---------------------------------------------------------------- outputs
 
@@ -187,11 +211,38 @@ class StageContext:
         from avalattice.events.passes import collect
 
         model = self.session.model
+        yield from self.passes(
+            batches, lambda batch: collect(model, batch, g, function, intervention_id), task
+        )
 
-        def work(batch: Batch) -> tuple[Batch, list[Result]]:
-            return batch, collect(model, batch, g, function, intervention_id)
+    def forward_with_nll(
+        self,
+        batches: Iterable[Batch],
+        g: Decimal,
+        function: Callable[[int, Tensor], Result],
+        task: Task,
+    ) -> Iterator[tuple[Batch, tuple[list[Result], Float64[np.ndarray, " B"]]]]:
+        """As :meth:`forward`, with the loss of each window of a batch beside the results."""
+        from avalattice.events.passes import collect_with_nll
 
-        for batch, results in self.session.engine.map(work, batches):
+        model = self.session.model
+        yield from self.passes(
+            batches, lambda batch: collect_with_nll(model, batch, g, function), task
+        )
+
+    def passes(
+        self, batches: Iterable[Batch], work: Callable[[Batch], Result], task: Task
+    ) -> Iterator[tuple[Batch, Result]]:
+        """Forward passes of batches, counted, in order.
+
+        Yields:
+            Each batch with what ``work``, which passes it through the model, makes of it.
+        """
+
+        def paired(batch: Batch) -> tuple[Batch, Result]:
+            return batch, work(batch)
+
+        for batch, made in self.session.engine.map(paired, batches):
             self.run.count_forward(batch.n_windows, batch.input_ids.numel())
             task.advance(batch.n_windows)
-            yield batch, results
+            yield batch, made

@@ -19,7 +19,7 @@ from avalattice.arrays import ArraySpec, BlockArray
 from avalattice.canon import DatasetRole, SpikeDefId
 from avalattice.data.windows import WindowSlice
 from avalattice.events.counts import AppliedThresholds, count_events
-from avalattice.events.passes import batches
+from avalattice.events.passes import Batch, batches
 from avalattice.events.targets import RateTargets
 from avalattice.export.documents import GStarDocument
 from avalattice.lattice.branching import EdgeSums, edge_sums
@@ -92,9 +92,13 @@ class Extraction:
 
     def run(self) -> RasterBlocks:
         """Count every condition."""
+        return self.rasters({gain: list(self.parts(gain)) for gain in self.gains})
+
+    def rasters(self, parts: Mapping[Decimal, Sequence[Mapping[str, np.ndarray]]]) -> RasterBlocks:
+        """The counts of every condition, from the partial results of every gain."""
         blocks: list[list[np.ndarray]] = [[] for _ in self.conditions]
-        for gain in self.gains:
-            for part in self.parts(gain):
+        for gain, of_gain in parts.items():
+            for part in of_gain:
                 for row, c in enumerate(self.members(gain)):
                     blocks[c].append(part[COUNTS][row])
         return RasterBlocks(blocks)
@@ -114,13 +118,12 @@ class Extraction:
 
     def _block(self, gain: Decimal, start: int, stop: int) -> dict[str, np.ndarray]:
         """Counts [C, B, L, T] of one block of windows at one gain."""
-        counted = self.ctx.forward(
-            batches(self.windows, self.ctx.config.compute.batch_size, start=start, stop=stop),
-            gain,
-            self.counter(gain),
-            self.task,
-        )
+        counted = self.ctx.forward(self.batches(start, stop), gain, self.counter(gain), self.task)
         return {COUNTS: stack_layers(layers for _, layers in counted)}
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of one block of windows."""
+        return batches(self.windows, self.ctx.config.compute.batch_size, start=start, stop=stop)
 
     def counter(self, gain: Decimal) -> CountLayer:
         """What a forward pass at one gain does with each layer's u."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from avalattice.canon import DatasetRole, ModelRole, WindowSet
-from avalattice.config import Config, DatasetASection, DatasetBSection
+from avalattice.config import Config, DatasetASection, DatasetBSection, QuestionsSection
 from avalattice.data.corpora import open_corpus
+from avalattice.data.mcq import QuestionSet, open_questions
 from avalattice.data.windows import WindowPlan, WindowSlice, select_windows
 from avalattice.engine import Engine, LocalEngine
 from avalattice.errors import ConfigError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:  # torch and transformers take seconds to import
 
     from avalattice.model.load import ModelFiles
     from avalattice.model.sites import ModelOutline
+
+Section = TypeVar("Section")
 
 
 @dataclass(frozen=True)
@@ -141,13 +144,21 @@ class Session:
 
         return bos_token_id(self.tokenizer)
 
+    @property
+    def special_token_ids(self) -> frozenset[int]:
+        """Tokens that are no text, such as the one put before every window."""
+        return frozenset(self.tokenizer.all_special_ids)
+
     # ------------------------------------------------------------------- data
 
+    def is_configured(self, role: DatasetRole) -> bool:
+        """Whether the configuration names such a dataset."""
+        return getattr(self.config.data, role) is not None
+
     def _text(self, role: DatasetRole) -> DatasetASection | DatasetBSection:
-        section = self.config.data.A if role is DatasetRole.A else self.config.data.B
-        if section is None:
-            raise ConfigError(f"data.{role} is not configured: add it, with a source")
-        return section
+        if role is DatasetRole.A:
+            return self.config.data.A
+        return _configured(self.config.data.B, role)
 
     def window_plan(self, role: DatasetRole = DatasetRole.A) -> WindowPlan:
         """How a dataset is cut.
@@ -190,6 +201,25 @@ class Session:
         """Dataset A's slices."""
         return self.slices(DatasetRole.A)
 
+    @property
+    def question_options(self) -> QuestionsSection:
+        """How multiple-choice questions are put.
+
+        Raises:
+            ConfigError: the configuration has none.
+        """
+        return _configured(self.config.data.ARC_MCQ, DatasetRole.ARC_MCQ)
+
+    @cached_property
+    def questions(self) -> QuestionSet:
+        """The multiple-choice questions.
+
+        Raises:
+            ConfigError: the configuration has none.
+            DataError: they cannot be read, or a record is no question.
+        """
+        return open_questions(self.question_options.source)
+
     # ---------------------------------------------------------------- records
 
     def digests_of(self, paths: tuple[Path, ...], *, fresh: bool = False) -> dict[str, str]:
@@ -226,6 +256,8 @@ class Session:
 
     def dataset_records(self, role: DatasetRole) -> list[DatasetRecord]:
         """A dataset's slices, as they stand in run records."""
+        if role is DatasetRole.ARC_MCQ:
+            return [self._questions_record()]
         text = self._text(role)
         revision = open_corpus(text.source, text_field=text.text_field).revision
         return [
@@ -239,3 +271,20 @@ class Session:
             )
             for window_set, windows in self.slices(role).items()
         ]
+
+    def _questions_record(self) -> DatasetRecord:
+        found = self.questions
+        return DatasetRecord(
+            role=str(DatasetRole.ARC_MCQ),
+            window_set=str(WindowSet.EVALUATION),
+            source=found.source,
+            revision=found.revision,
+            slice_sha256=found.sha256,
+            window_ids=list(range(len(found.questions))),
+        )
+
+
+def _configured(section: Section | None, role: DatasetRole) -> Section:
+    if section is None:
+        raise ConfigError(f"data.{role} is not configured: add it, with a source")
+    return section

@@ -55,16 +55,16 @@ class TokenizerRecord(_Part):
 
 
 class DatasetRecord(_Part):
-    """One slice of one dataset."""
+    """One slice of one dataset, or one set of questions."""
 
     role: str
     window_set: str
     source: str
     revision: str | None
     slice_sha256: str
-    """Digest of window ids and token ids."""
+    """Digest of window ids and token ids, or of the questions."""
     window_ids: list[int]
-    """Position of each window in the corpus."""
+    """Position of each window in the corpus, or of each question in its source."""
 
 
 class DependencyRecord(_Part):

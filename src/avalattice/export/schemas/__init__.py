@@ -11,6 +11,7 @@ from avalattice.export.schemas.results import ANALYSIS_CONDITIONS as ANALYSIS_CO
 from avalattice.export.schemas.results import ANALYSIS_WINDOWS as ANALYSIS_WINDOWS
 from avalattice.export.schemas.results import ARC_ITEMS as ARC_ITEMS
 from avalattice.export.schemas.results import AVALANCHES as AVALANCHES
+from avalattice.export.schemas.results import EVALUATION_WINDOWS as EVALUATION_WINDOWS
 from avalattice.export.schemas.results import INTERVAL_NAMES as INTERVAL_NAMES
 from avalattice.export.schemas.results import METRICS as METRICS
 from avalattice.export.schemas.results import METRICS_WINDOWS as METRICS_WINDOWS
@@ -43,6 +44,7 @@ ALL = (
     AVALANCHES,
     ANALYSIS_CONDITIONS,
     ANALYSIS_WINDOWS,
+    EVALUATION_WINDOWS,
     ARC_ITEMS,
     *TABLES,
 )

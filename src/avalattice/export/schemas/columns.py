@@ -37,7 +37,9 @@ G_CONDITION = Column("g_condition", TEXT, "g1, the baseline gain, or gstar")
 COND_ID = Column("cond_id", I32, "index on the raster's C axis", low=0)
 SEQ_ID = Column("seq_id", I32, "index on the raster's N axis", low=0)
 WINDOW_ID = Column("window_id", I32, "position of the window in the corpus", low=0)
-WINDOW_SET = Column("window_set", TEXT, "calibration: tau was fitted here; raster: held out")
+WINDOW_SET = Column(
+    "window_set", TEXT, "calibration: tau was fitted here; raster: held out; evaluation: Dataset B"
+)
 ADJACENCY = Column("adjacency_id", TEXT, "which sites are neighbours")
 WINDOW_COUNT = (
     Column("n_sequences", I64, "windows", low=1),

@@ -78,6 +78,9 @@ NULL_STATISTICS = TableSchema(
         *(column for name in DELTA_NAMES for column in interval(name)),
         number("delta_b_time_token_id", "surplus over exchange within token ids", RATIO),
         number("delta_b_depth_token_id", "surplus over exchange within token ids", RATIO),
+        Column(
+            "exchangeable_share", F64, "places whose token id stands elsewhere too", "", 0, 1, True
+        ),
         *_scores("time_perm", "edges along tokens under permutation"),
         *_scores("depth_perm", "edges along layers under permutation"),
         *_scores("depth_shift", "edges along layers under the shift"),

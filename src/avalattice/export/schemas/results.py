@@ -36,6 +36,15 @@ from avalattice.lattice.branching import SUM_NAMES
 from avalattice.stats.summary import BRANCHING_NAMES
 
 INTERVAL_NAMES = (*BRANCHING_NAMES, "chi")
+PERMUTED_SUM_NAMES = ("time_pairs", "time_ancestors", "depth_pairs")
+"""Sums of a window that permutation changes; tables give their expectations too."""
+_WINDOW_SUMS = tuple(
+    Column(name, I64, "sum over the window's sites or edges", low=0) for name in SUM_NAMES
+)
+_PERMUTED_SUMS = tuple(
+    Column(f"{name}_perm_mean", F64, f"{name} expected under permutation", low=0)
+    for name in PERMUTED_SUM_NAMES
+)
 
 METRICS = TableSchema(
     "metrics",
@@ -70,7 +79,21 @@ METRICS_WINDOWS = TableSchema(
         COND_ID,
         SEQ_ID,
         WINDOW_ID,
-        *(Column(name, I64, "sum over the window's sites or edges", low=0) for name in SUM_NAMES),
+        *_WINDOW_SUMS,
+    ),
+)
+
+EVALUATION_WINDOWS = TableSchema(
+    "evaluation_windows",
+    ("cond_id", "seq_id"),
+    with_provenance(
+        COND_ID,
+        SEQ_ID,
+        WINDOW_ID,
+        *_WINDOW_SUMS,
+        *_PERMUTED_SUMS,
+        Column("nll", F64, "negative log-likelihood of the predicted tokens", "nats", low=0),
+        Column("n_predicted_tokens", I64, "tokens with a token before them", "tokens", low=1),
     ),
 )
 
@@ -149,11 +172,8 @@ ANALYSIS_WINDOWS = TableSchema(
     with_provenance(
         Column("cond_id", I32, "condition of this analysis", low=0),
         SEQ_ID,
-        *(Column(name, I64, "sum over the window's sites or edges", low=0) for name in SUM_NAMES),
-        *(
-            Column(f"{name}_perm_mean", F64, f"{name} expected under permutation", low=0)
-            for name in ("time_pairs", "time_ancestors", "depth_pairs")
-        ),
+        *_WINDOW_SUMS,
+        *_PERMUTED_SUMS,
         Column("n_avalanches", I64, "avalanches of the window", low=0),
     ),
 )

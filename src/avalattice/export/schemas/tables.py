@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avalattice.canon import ModelRole, TableId
+from avalattice.canon import CONST, ModelRole, TableId
 from avalattice.export.schemas.columns import (
     ADJACENCY,
     CURVE,
@@ -135,6 +135,11 @@ T03_ARC = TableSchema(
         G_CONDITION,
         number("g", "gain on the MLP's residual contribution", "", 0),
         Column("n_questions", I64, "questions", low=1),
+        Column(
+            "few_questions",
+            BOOL,
+            f"fewer than {CONST.FEW_WINDOWS} questions: intervals are too narrow",
+        ),
         number("accuracy", "share of right answers", "", 0),
         *interval("accuracy"),
         number("accuracy_norm", "the same by log-probability per character", "", 0),
@@ -146,7 +151,15 @@ T03_ARC = TableSchema(
         number("accuracy_diff", "accuracy at g* less accuracy at g1"),
         *interval("accuracy_diff"),
         Column("mcnemar_p", F64, "exact, two-sided", "", 0, 1, nullable=True),
-        Column("p_adj", F64, "Benjamini–Hochberg over mcnemar_p", "", 0, 1, nullable=True),
+        Column(
+            "p_adj",
+            F64,
+            "Benjamini–Hochberg over mcnemar_p of every (scoring, g), each once",
+            "",
+            0,
+            1,
+            nullable=True,
+        ),
         reason("diff_reason", "there is no difference"),
         Column("prompt_template_id", TEXT, "how questions are put"),
     ),
@@ -221,6 +234,9 @@ T05_CRACKLING_DIAGNOSTICS = TableSchema(
         number("gamma_null_perm", "gamma of permuted rasters, mean over draws"),
         number("gamma_null_perm_low", "2.5 % quantile over draws"),
         number("gamma_null_perm_high", "97.5 % quantile over draws"),
+        number("gamma_null_tokens", "gamma with whole tokens permuted, mean over draws"),
+        number("gamma_null_tokens_low", "2.5 % quantile over draws"),
+        number("gamma_null_tokens_high", "97.5 % quantile over draws"),
         Column("pass", BOOL, "gamma passes its gates"),
         reason("reason", "a gate failed or a number is undefined"),
         *WINDOW_COUNT,

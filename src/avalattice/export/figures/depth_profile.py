@@ -1,0 +1,136 @@
+"""F14: occupancy and branching by layer, at gain 1 and at g*, beside the permutation null."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from jaxtyping import Float64
+
+from avalattice.canon import CONST
+from avalattice.export.figures.panels import (
+    defined,
+    empty_figure,
+    foot,
+    key,
+    legend,
+    panel_grid,
+    say,
+)
+from avalattice.export.figures.rows import Row, spike_definitions, targets
+from avalattice.export.figures.style import (
+    GREY,
+    SPIKE_MARKER,
+    Mark,
+    spike_colour,
+    styled,
+)
+from avalattice.export.figures.words import (
+    SPIKE_WORDS,
+    SYMBOL,
+    UNIT,
+    plain,
+    small_print,
+    target_note,
+)
+from avalattice.rng import decimal_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_NAMES: Final = ("occupancy", "b_time", "b_depth")
+
+
+@dataclass(frozen=True)
+class DepthProfile:
+    """One condition by layer."""
+
+    row: Row
+    """Its row of T01."""
+    gain: Decimal
+    """Its gain."""
+    occupancy: Float64[np.ndarray, " L"]
+    """p of each layer."""
+    b_time: Float64[np.ndarray, " L"]
+    """Branching along tokens within each layer; NaN where it is undefined."""
+    b_depth: Float64[np.ndarray, " L"]
+    """Branching from each layer to the next; NaN for the last."""
+    b_time_perm: Float64[np.ndarray, " L"]
+    """b_time expected under permutation."""
+    b_depth_perm: Float64[np.ndarray, " L"]
+    """b_depth expected under permutation."""
+
+
+@styled
+def draw_depth_profile(profiles: Sequence[DepthProfile]) -> Figure:
+    """F14: p, b_time and b_depth by layer.
+
+    Args:
+        profiles: of held-out windows, at gain 1 and at g* of each spike definition and target.
+    """
+    rows = [profile.row for profile in profiles]
+    if not rows:
+        return empty_figure("no condition was measured by layer")
+    labels = targets(rows)
+    figure, grid = panel_grid(
+        len(labels), len(_NAMES), 0.95 + 1.45 * len(labels), share_x=True, share_y="row"
+    )
+    for panels, label in zip(grid, labels, strict=True):
+        chosen = [profile for profile in profiles if profile.row["target_label"] == label]
+        for panel, name in zip(panels, _NAMES, strict=True):
+            _panel(panel, chosen, name)
+        panels[0].set_ylabel(f"target {plain(label)}")
+    for panel, name in zip(grid[0], _NAMES, strict=True):
+        panel.set_title(f"{SYMBOL[name]}, {UNIT[name]}", loc="left")
+    for panel in grid[-1]:
+        panel.set_xlabel("layer")
+    _legend(figure, rows)
+    note = r"$b_\mathrm{depth}$ stands at the layer of the ancestor."
+    foot(figure, small_print(rows, note, target_note(rows)))
+    return figure
+
+
+def _panel(panel: Axes, profiles: Sequence[DepthProfile], name: str) -> None:
+    """One quantity of every spike definition and gain."""
+    drawn = False
+    for profile in profiles:
+        definition = profile.row["spike_def_id"]
+        colour, at_one = spike_colour(definition), profile.gain == CONST.GAIN_BASELINE
+        values = getattr(profile, name)
+        layers = np.arange(len(values))
+        expected = getattr(profile, f"{name}_perm", None)
+        if expected is not None and at_one:
+            panel.plot(layers, expected, color=colour, linestyle="--", linewidth=0.7, alpha=0.7)
+        mark = Mark(colour, SPIKE_MARKER[definition], at_one, 2.5)
+        panel.plot(
+            layers,
+            values,
+            **mark.options,
+            linewidth=0.8,
+            markeredgewidth=0.6,
+            label=f"{definition}, {decimal_text(profile.gain)}",
+        )
+        drawn |= defined(values)
+    if not drawn:
+        say(panel, "no occupied site has a successor")
+
+
+def _legend(figure: Figure, rows: Sequence[Row]) -> None:
+    entries = [
+        key(
+            SPIKE_WORDS[definition],
+            Mark(spike_colour(definition), SPIKE_MARKER[definition]),
+            linestyle="-",
+        )
+        for definition in spike_definitions(rows)
+    ]
+    more = [
+        key(f"g = {CONST.GAIN_BASELINE}", Mark(GREY)),
+        key("g*", Mark(GREY, filled=False)),
+        key("expected under permutation, g = 1", color=GREY, linestyle="--", linewidth=0.7),
+    ]
+    legend(figure, [*entries, *more])

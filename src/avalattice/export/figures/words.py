@@ -1,0 +1,226 @@
+"""What figures say: quantities, conditions and nulls in words, and texts of others made safe."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from functools import cache
+from typing import Final
+
+from avalattice.canon import (
+    CONST,
+    AdjacencyId,
+    DatasetRole,
+    InterventionId,
+    Scoring,
+    SpikeDefId,
+    WindowSet,
+)
+from avalattice.export.figures.rows import Row, gain_of, spike_definitions, targets
+from avalattice.export.figures.style import SMALLEST_TYPE
+from avalattice.export.schemas.columns import RATE, RATIO
+from avalattice.rng import decimal_text
+
+SPIKE_WORDS: Final[Mapping[str, str]] = {
+    SpikeDefId.SPIKE_ONE_SIDED_POS: "one-sided",
+    SpikeDefId.SPIKE_TWO_SIDED_ABS: "two-sided",
+}
+SPIKE_TITLE: Final[Mapping[str, str]] = {
+    SpikeDefId.SPIKE_ONE_SIDED_POS: "one-sided, z > τ",
+    SpikeDefId.SPIKE_TWO_SIDED_ABS: "two-sided, |z| > τ",
+}
+WINDOW_SET_WORDS: Final[Mapping[str, str]] = {
+    WindowSet.CALIBRATION: "calibration windows (in sample)",
+    WindowSet.RASTER: "held-out windows",
+    WindowSet.EVALUATION: "windows of Dataset B",
+}
+DATASET_WORDS: Final[Mapping[str, str]] = {
+    DatasetRole.A: "Dataset A",
+    DatasetRole.B: "Dataset B",
+    DatasetRole.ARC_MCQ: "ARC multiple choice",
+}
+ADJACENCY_WORDS: Final[Mapping[str, str]] = {
+    AdjacencyId.ADJ_4N: "four neighbours",
+    AdjacencyId.ADJ_8N: "eight neighbours",
+}
+INTERVENTION_WORDS: Final[Mapping[str, str]] = {
+    InterventionId.MLP_GLOBAL: "MLP, all layers",
+    InterventionId.ATTN_GLOBAL: "attention, all layers",
+    InterventionId.MLP_BAND_EARLY: "MLP, early third",
+    InterventionId.MLP_BAND_MID: "MLP, middle third",
+    InterventionId.MLP_BAND_LATE: "MLP, late third",
+}
+SCORING_WORDS: Final[Mapping[str, str]] = {
+    Scoring.LETTER: "options by letter",
+    Scoring.CLOZE: "options as continuations",
+}
+SYMBOL: Final[Mapping[str, str]] = {
+    "b_time": r"$b_\mathrm{time}$",
+    "b_depth": r"$b_\mathrm{depth}$",
+    "b_tot": r"$b_\mathrm{tot}$",
+    "delta_b_time": r"$\Delta b_\mathrm{time}$",
+    "delta_b_depth": r"$\Delta b_\mathrm{depth}$",
+    "delta_b_tot": r"$\Delta b_\mathrm{tot}$",
+    "delta_b_depth_shift": r"$\Delta b_\mathrm{depth}^\mathrm{shift}$",
+    "chi": r"$\chi$",
+    "occupancy": r"$p$",
+}
+UNIT: Final[Mapping[str, str]] = dict.fromkeys(SYMBOL, RATIO) | {
+    "chi": "events",
+    "occupancy": "share of sites",
+}
+FLAG: Final = r"$\mathbf{Few\;windows}$"
+_TYPE_WIDTH = 0.5  # mean advance of DejaVu Sans, in units of the type size
+_MISSING = "\N{REPLACEMENT CHARACTER}"
+
+
+def axis_label(name: str, *, lines: bool = True) -> str:
+    """A quantity's symbol and unit."""
+    return f"{SYMBOL[name]}{chr(10) if lines else ' '}({UNIT[name]})"
+
+
+@cache
+def _drawable() -> frozenset[int]:
+    """The code points that the style's typeface has a glyph for."""
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
+
+
+def plain(text: str) -> str:
+    r"""Someone else's text as it can be drawn: no formula, no control character, no missing glyph.
+
+    >>> plain("costs $5")
+    'costs \\$5'
+    """
+    known = _drawable()
+    shown = (c if c.isprintable() and ord(c) in known else _MISSING for c in text)
+    return "".join(shown).replace("$", r"\$")
+
+
+def wrapped(text: str, inches: float) -> str:
+    """Text broken into lines that fit a width, in the smallest type."""
+    columns = int(inches * 72 / (SMALLEST_TYPE * _TYPE_WIDTH))
+    return "\n".join(
+        line for part in text.split("\n") for line in textwrap.wrap(part, max(columns, 8)) or [""]
+    )
+
+
+def gain_words(value: float) -> str:
+    """A gain as it stands in the configuration.
+
+    >>> gain_words(1.0), gain_words(0.85)
+    ('1.0', '0.85')
+    """
+    return decimal_text(gain_of(value))
+
+
+def interval_words(value: float | None, low: float | None, high: float | None) -> str:
+    """A number with its interval.
+
+    >>> interval_words(1.7, 1.68, 1.71), interval_words(2.0, None, None)
+    ('1.70 [1.68, 1.71]', '2.00')
+    """
+    if value is None:
+        return "undefined"
+    inside = "" if low is None or high is None else f" [{low:#.3g}, {high:#.3g}]"
+    return f"{value:#.3g}{inside}"
+
+
+def power_of_ten(value: float) -> str:
+    """A small number in two digits.
+
+    >>> power_of_ten(0.00026041).split()
+    ['2.6', '×', '10⁻⁴']
+    """
+    digits, exponent = f"{value:.1e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digits}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}10{raised}"
+
+
+def listed(items: Iterable[str]) -> str:
+    """Things in a row of words.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    *most, last = items
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+# ------------------------------------------------------------------------------ small print
+
+
+def small_print(rows: Sequence[Row], *notes: str) -> str:
+    """The foot of a figure: model, data, windows, what intervals are, and the flag.
+
+    Args:
+        rows: the rows that were drawn.
+        notes: further sentences.
+    """
+    if not rows:
+        return ""
+    sentences = [_source(rows), _windows(rows), *notes]
+    lines = [" ".join(sentence for sentence in sentences if sentence), _few(rows)]
+    return "\n".join(line for line in lines if line)
+
+
+def _source(rows: Sequence[Row]) -> str:
+    models = dict.fromkeys((row["model_id"], row["dataset_role"]) for row in rows)
+    words = (f"{plain(model)}, {DATASET_WORDS[role]}" for model, role in models)
+    return f"{listed(words)}."
+
+
+def _windows(rows: Sequence[Row]) -> str:
+    counts = dict.fromkeys(
+        (row.get("window_set"), row["n_sequences"]) for row in rows if "n_sequences" in row
+    )
+    words = [f"{n} {'windows' if kind is None else WINDOW_SET_WORDS[kind]}" for kind, n in counts]
+    return f"{listed(words)}." if words else ""
+
+
+def _few(rows: Sequence[Row]) -> str:
+    few = sorted({row["n_sequences"] for row in rows if row.get("few_windows")})
+    if not few:
+        return ""
+    found = listed(map(str, few))
+    return (
+        f"{FLAG}: {found} are fewer than {CONST.FEW_WINDOWS}, so that 95 % intervals cover "
+        "less than they say."
+    )
+
+
+def target_note(rows: Sequence[Row]) -> str:
+    """What the targets' labels stand for, where they are not rates themselves."""
+    rates = {label: _rate(rows, label) for label in targets(rows)}
+    if not rates or all(_is_rate(label, rate) for label, rate in rates.items()):
+        return ""
+    labels = listed(plain(label) for label in rates)
+    return f"Targets {labels}: {listed(map(power_of_ten, rates.values()))} {RATE}."
+
+
+def _rate(rows: Sequence[Row], label: str) -> float:
+    return min(float(row["target_rate"]) for row in rows if row["target_label"] == label)
+
+
+def _is_rate(label: str, rate: float) -> bool:
+    try:
+        return float(label) == rate
+    except ValueError:
+        return False
+
+
+def condition_words(rows: Sequence[Row], gain: str = "g") -> str:
+    """The conditions that a figure shows, for its metadata."""
+    if not rows:
+        return "no conditions"
+    gains: set[Decimal] = {gain_of(row[gain]) for row in rows if row[gain] is not None}
+    sets = dict.fromkeys(str(row["window_set"]) for row in rows if "window_set" in row)
+    parts = {
+        "window_set": listed(sets) if sets else "",
+        "spike_def_id": listed(spike_definitions(rows)),
+        "target_label": listed(targets(rows)),
+        "g": listed(decimal_text(g) for g in sorted(gains)) if gains else "none",
+    }
+    return "; ".join(f"{name}: {words}" for name, words in parts.items() if words)
