@@ -51,12 +51,14 @@ def held_out(role: ModelRole) -> list[Condition]:
     return conditions(role, ("1.0", decimal_text(GSTAR)))
 
 
-def some_row(schema: TableSchema, rng: np.random.Generator, **given: Any) -> dict[str, Any]:
+def some_row(
+    schema: TableSchema, rng: np.random.Generator, said: str = "some text", **given: Any
+) -> dict[str, Any]:
     """A valid row of a schema: what is given, and some value in every other column."""
-    return {c.name: given.get(c.name, _some_value(c, rng)) for c in schema.columns} | given
+    return {c.name: given.get(c.name, _some_value(c, rng, said)) for c in schema.columns} | given
 
 
-def _some_value(column: Any, rng: np.random.Generator) -> Any:
+def _some_value(column: Any, rng: np.random.Generator, text: str) -> Any:
     low = column.low or 0
     if pa.types.is_list(column.type):
         return []
@@ -66,7 +68,7 @@ def _some_value(column: Any, rng: np.random.Generator) -> Any:
         return int(low) + int(rng.integers(1, 200))
     if pa.types.is_floating(column.type):
         return low + float(rng.random()) * (min(column.high or 1, 1) - min(low, 0))
-    return None if column.nullable else "some text"
+    return None if column.nullable else text
 
 
 def of_condition(condition: Condition) -> dict[str, Any]:
@@ -136,7 +138,7 @@ def scored_rows() -> Iterator[dict[str, Any]]:
         yield from (row | {"scoring": str(scoring)} for row in compared_rows())
 
 
-def signature_entries() -> Iterator[dict[str, Any]]:
+def signature_entries(text: str = "some text") -> Iterator[dict[str, Any]]:
     """Every signature of every curve."""
     for definition, label in curves():
         for signature, verdict in zip(SignatureId, VERDICTS, strict=True):
@@ -145,7 +147,7 @@ def signature_entries() -> Iterator[dict[str, Any]]:
                 "target_label": label,
                 "signature_id": str(signature),
                 "verdict": verdict,
-                "reason": f"the reason of {signature} at {label}",
+                "reason": f"{text}, {signature} at {label}",
                 "numbers": {"gstar": 1.3, "crossing": None},
             }
 

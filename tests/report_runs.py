@@ -63,6 +63,8 @@ class Place:
     source: str = "file:corpus.txt"
     note: str = "weights de-quantised from GGUF tiny.gguf"
     tokens: tuple[str, ...] = ("The", " cat", "\n", " sat")
+    text: str = "some text"
+    """What stands in every text column and reason."""
     n_windows: int = 8
     n_layers: int = 5
     n_tokens: int = 12
@@ -207,7 +209,10 @@ class Maker:
     def _rows(
         self, run: RunWriter, schema: TableSchema, given: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:
-        return [some_row(schema, self.rng, **(self.provenance(run) | each)) for each in given]
+        return [
+            some_row(schema, self.rng, self.place.text, **(self.provenance(run) | each))
+            for each in given
+        ]
 
     def _write_result(self, run: RunWriter, basename: str, schema: TableSchema, given: Any) -> None:
         table = schema.table(self._rows(run, schema, given))
@@ -344,7 +349,7 @@ class Maker:
         )
         self._export(run, schemas.T05_CRACKLING_DIAGNOSTICS, [r | at_adjacency for r in raster])
         self._export(run, schemas.T06_ABLATIONS, list(ablation_rows()))
-        document = {"entries": list(signature_entries()), "percolation": []}
+        document = {"entries": list(signature_entries(self.place.text)), "percolation": []}
         SignaturesDocument.model_validate(document)
         run.write_json(f"results/{OUTPUT.SIGNATURES_JSON_BASENAME}", document)
         self._draw(run, FigureId.F01_RASTER_EXAMPLE, FigureId.F05_GSTAR_SELECTION)

@@ -9,7 +9,7 @@ import numpy as np
 from avalattice.canon import DatasetRole, ModelRole, SpikeDefId
 from avalattice.events.targets import RateTargets, rate_targets
 from avalattice.events.thresholds import Thresholds
-from avalattice.export.tables import FittedRow, Provenance
+from avalattice.export.tables import AppliedRates, FittedRow, Provenance
 from avalattice.lattice.branching import EdgeSums, edge_sums
 from avalattice.lattice.rasters import Condition
 from avalattice.stats.bootstrap import Resamples
@@ -82,3 +82,9 @@ def summary(denominator="valid_edges") -> Summary:
         resamples=Resamples.draw(N, 100, np.random.default_rng(2)),
         denominator=denominator,
     )
+
+
+def rates_of(of: list[Condition], n_layers: int) -> AppliedRates:
+    """Rates that the conditions were to achieve, the same in every layer."""
+    wanted = np.array([[condition.target_rate] * n_layers for condition in of])
+    return AppliedRates(np.ones(wanted.shape, np.float32), wanted, wanted * 100)

@@ -290,7 +290,7 @@ class ClaimEntry(_Document):
     """Its kind."""
     statement: str
     """The comparison, in symbols, that is to hold on every row."""
-    gate: dict[str, Scalar]
+    gates: dict[str, Scalar]
     """What a row must have for that to be assessable."""
     columns: list[str]
     """Columns that were read."""

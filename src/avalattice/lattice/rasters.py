@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Int32, Int64
@@ -46,17 +46,26 @@ RASTER_SPEC: Mapping[str, ArraySpec] = {
 }
 
 
+GIVEN_COUNTS: Final = "counts"
+"""In the place of a spike definition: counts were given, and no activation was thresholded."""
+NO_ROLE: Final = "none"
+"""In the place of a model's or dataset's role: no model was run."""
+
+
 @dataclass(frozen=True)
 class Condition:
     """What a raster was made under."""
 
-    model_role: ModelRole
-    dataset_role: DatasetRole
-    spike_def_id: SpikeDefId
+    model_role: str
+    """A :class:`~avalattice.canon.ModelRole`; ``none`` of given counts, as the next."""
+    dataset_role: str
+    """A :class:`~avalattice.canon.DatasetRole`."""
+    spike_def_id: str
+    """A :class:`~avalattice.canon.SpikeDefId`; ``counts`` of given counts."""
     target_label: str
     """The target as written in the configuration: what tables are joined by."""
     target_rate: float
-    """Events per unit and token, mean over layers."""
+    """Events per unit and token, mean over layers; of given counts, events per site."""
     gain: Decimal
     null_id: NullId = NullId.NULL_NONE
     intervention_id: InterventionId = InterventionId.MLP_GLOBAL

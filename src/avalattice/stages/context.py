@@ -17,6 +17,7 @@ from avalattice.arrays import ArraySpec, BlockArray
 from avalattice.canon import (
     OUTPUT,
     DatasetRole,
+    FigureId,
     InterventionId,
     RunSubdir,
     StageTag,
@@ -26,6 +27,7 @@ from avalattice.canon import (
 from avalattice.config import Config
 from avalattice.data.windows import WindowSlice
 from avalattice.export.documents import Document, read_document
+from avalattice.export.figures.save import SUFFIXES, figure_bytes, figure_metadata
 from avalattice.export.tables import Provenance
 from avalattice.export.tabular import TableSchema, read_table, write_csv, write_table
 from avalattice.lattice.rasters import Condition, Rasters, load_rasters
@@ -36,6 +38,7 @@ from avalattice.store.reader import RunReader
 from avalattice.store.writer import RunWriter
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import Tensor
 
     from avalattice.events.calibration import Calibration, LayerScale
@@ -161,6 +164,20 @@ class StageContext:
         )
         self.run.write(OUTPUT.TABLE_FILE_CSV[table_id.name], lambda file: write_csv(table, file))
         return table
+
+    def export_figure(self, figure_id: FigureId, figure: Figure, shown: str) -> None:
+        """Write a figure in both its forms.
+
+        Args:
+            figure_id: which figure it is.
+            figure: what a drawing function returned.
+            shown: the conditions that it shows, in words.
+        """
+        metadata = figure_metadata(figure_id, self.provenance, shown)
+        paths = {"pdf": OUTPUT.FIG_FILE_PDF, "png": OUTPUT.FIG_FILE_PNG}
+        for suffix in SUFFIXES:
+            content = figure_bytes(figure, suffix, metadata)
+            self.run.write_bytes(paths[suffix][figure_id.name], content)
 
     def write_npz(self, basename: str, arrays: Mapping[str, np.ndarray | BlockArray]) -> None:
         """Write arrays to the results folder."""

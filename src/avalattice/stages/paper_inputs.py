@@ -53,6 +53,7 @@ _DERIVED_FROM: Final = {
     sources.SIGNATURES: StageTag.S05,
     sources.PERCOLATION: StageTag.S05,
     sources.SPREADS: StageTag.S05,
+    sources.RELATION: StageTag.S05,
     sources.ABLATED: StageTag.S05,
     sources.TRANSFER: StageTag.S06B,
 }

@@ -15,9 +15,7 @@ from avalattice.rng import decimal_text
 from avalattice.stages.context import StageContext, result
 from avalattice.stages.metrics import draw_resamples
 from avalattice.stats.bootstrap import Resamples
-from avalattice.stats.gstar import GStar, select_gstar
-
-_CRITERION = "argmin over the grid of |b_tot - 1|; ties to the gain nearest 1.0, then the smaller"
+from avalattice.stats.gstar import CRITERION, GStar, select_gstar
 
 
 def run(ctx: StageContext) -> None:
@@ -46,7 +44,7 @@ def run(ctx: StageContext) -> None:
         )
     document = GStarDocument(
         model_role=str(ctx.session.role),
-        criterion=_CRITERION,
+        criterion=CRITERION,
         inputs=ctx.inputs[StageTag.S02]
         .as_dependency(
             [

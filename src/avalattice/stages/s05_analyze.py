@@ -44,6 +44,7 @@ from avalattice.lattice.percolation import percolation_context
 from avalattice.lattice.rasters import Condition
 from avalattice.stages.ablations import ablation_table
 from avalattice.stages.context import StageContext
+from avalattice.stages.figures import HeldOut, write_figures
 from avalattice.stages.metrics import draw_resamples
 from avalattice.stats.avalanche_nulls import NullAvalanches, null_avalanches
 from avalattice.stats.avalanche_statistics import (
@@ -93,6 +94,11 @@ class Fitted:
     whole_tokens: NullAvalanches
     """Of rasters with tokens permuted together with all their layers."""
 
+    @property
+    def held_out(self) -> HeldOut:
+        """What figures show of it."""
+        return HeldOut(self.raster.condition, self.raster.A, self.statistics, self.null)
+
 
 def run(ctx: StageContext) -> None:
     """Analyse every raster; write results, tables, figures and signatures."""
@@ -110,6 +116,8 @@ def run(ctx: StageContext) -> None:
         tables = _write_tables(ctx, rasters, described, fitted, ablations)
         _write_signatures(ctx, gstar, rasters, fitted, tables)
         _write_results(ctx, rasters, described)
+    with ctx.run.step("figures"):
+        write_figures(ctx, tables, gstar, [fit.held_out for fit in fitted])
 
 
 def _rasters(ctx: StageContext) -> list[Raster]:

@@ -27,6 +27,8 @@ from avalattice.stats.bootstrap import Interval, percentile_interval
 REPLICATES_BRACKETED_MIN = 0.95
 CROSSING_WIDTH_MAX = 0.5
 """Of the grid's width."""
+CRITERION = "argmin over the grid of |b_tot - 1|; ties to the gain nearest 1.0, then the smaller"
+"""How g* is chosen, for the record."""
 _LEVEL = 1.0
 _DISTANCE_DIGITS = 12
 

@@ -103,7 +103,7 @@ def multistep_branching(
         raise InputError('mean="step" of one series leaves nothing: give several, or "stationary"')
     length = series.shape[1]
     largest = max_lag if max_lag is not None else min(length // 2, _LARGEST_DEFAULT_LAG)
-    n_parameters = 3 if offset else 2
+    n_parameters = _n_parameters(offset=offset)
     if not n_parameters < largest < length:
         raise ArrayError(
             f"activity of {length} steps: max_lag must exceed {n_parameters} and stay below "
@@ -121,18 +121,33 @@ def multistep_depth(
 ) -> MultistepBranching:
     """Layer-to-layer branching ratio of event counts: one series per token, a mean per layer.
 
+    Of fewer layers than its lags need, or of a single token, b is NaN with a reason.
+
     Args:
         counts: events, [..., L, T].
         max_lag: largest distance in layers; L // 2 by default.
         offset: fit a constant beside the decay.
 
     Raises:
-        ArrayError: fewer than two axes, values that are not counts, or too few layers for the lags.
+        ArrayError: fewer than two axes, values that are not counts, or a ``max_lag`` beyond the
+            layers.
     """
     if counts.ndim < 2:
         raise ArrayError(f"counts must be [..., L, T], found shape {counts.shape}")
     tokens = np.moveaxis(counts, -2, -1).reshape(-1, counts.shape[-2])
-    return multistep_branching(tokens, max_lag=max_lag, mean="step", offset=offset)
+    needed = 2 * (_n_parameters(offset=offset) + 1)
+    if max_lag is None and tokens.shape[1] < needed:
+        reason = f"regression over depth needs {needed} layers, there are {tokens.shape[1]}"
+    elif len(tokens) == 1:
+        reason = "regression over depth needs two tokens, there is one"
+    else:
+        return multistep_branching(tokens, max_lag=max_lag, mean="step", offset=offset)
+    return _without_decay(np.arange(0), np.zeros(0), reason)
+
+
+def _n_parameters(*, offset: bool) -> int:
+    """Of the decay that slopes are fitted with."""
+    return 3 if offset else 2
 
 
 def _checked(activity: npt.NDArray[Any]) -> Floats:

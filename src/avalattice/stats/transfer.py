@@ -119,7 +119,7 @@ def perplexity(sums: Float64[np.ndarray, "*stack 2"]) -> dict[str, Float64[np.nd
     >>> perplexity(np.array([6.0, 3.0]))["ppl"].round(3)
     np.float64(7.389)
     """
-    mean = sums[..., 0] / sums[..., 1]
+    mean = np.asarray(sums[..., 0] / sums[..., 1])
     with np.errstate(over="ignore"):
         ppl = np.exp(mean)
     return {"nll_mean": mean, "ppl": np.where(np.isinf(ppl), np.nan, ppl)}

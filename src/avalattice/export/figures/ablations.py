@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from avalattice.canon import AdjacencyId, GCondition, InterventionId
+from avalattice.export.figures.curves import target_entries
 from avalattice.export.figures.panels import (
     category_axis,
     defined,
@@ -97,7 +98,7 @@ def draw_ablations(ablations: Sequence[Row]) -> Figure:
         grid[-1, column].set_xlabel(unit)
         if name in _LOGARITHMIC and (numbers(ablations, name) > 0).any():
             log_axis(grid[0, column], "x", numbers=4)  # shared by the column
-    _legend(figure, labels)
+    _legend(figure, ablations)
     bars = "Bars: 95 % window bootstrap."
     foot(figure, small_print(ablations, bars, _absent(ablations), target_note(ablations)))
     return figure
@@ -166,10 +167,8 @@ def _absent(rows: Sequence[Row]) -> str:
     return " ".join(f"Not at g*: {listed(which)} ({plain(why)})." for why, which in cases.items())
 
 
-def _legend(figure: Figure, labels: Sequence[str]) -> None:
-    entries = [
-        key(f"target {plain(label)}", target_mark(GREY, place, len(labels)))
-        for place, label in enumerate(labels)
-    ]
+def _legend(figure: Figure, rows: Sequence[Row]) -> None:
     four, eight = (f"avalanches of {words}" for words in ADJACENCY_WORDS.values())
-    legend(figure, [*entries, key(four, Mark(GREY)), key(eight, Mark(GREY, filled=False))])
+    legend(
+        figure, [*target_entries(rows), key(four, Mark(GREY)), key(eight, Mark(GREY, filled=False))]
+    )

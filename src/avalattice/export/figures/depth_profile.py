@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from jaxtyping import Float64
 
 from avalattice.canon import CONST
 from avalattice.export.figures.panels import (
@@ -20,7 +18,7 @@ from avalattice.export.figures.panels import (
     panel_grid,
     say,
 )
-from avalattice.export.figures.rows import Row, spike_definitions, targets
+from avalattice.export.figures.rows import Row, is_baseline, spike_definitions, targets
 from avalattice.export.figures.style import (
     GREY,
     SPIKE_MARKER,
@@ -32,11 +30,12 @@ from avalattice.export.figures.words import (
     SPIKE_WORDS,
     SYMBOL,
     UNIT,
+    gain_words,
     plain,
     small_print,
     target_note,
 )
-from avalattice.rng import decimal_text
+from avalattice.lattice.layer_profile import LayerProfile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,18 +50,8 @@ class DepthProfile:
 
     row: Row
     """Its row of T01."""
-    gain: Decimal
-    """Its gain."""
-    occupancy: Float64[np.ndarray, " L"]
-    """p of each layer."""
-    b_time: Float64[np.ndarray, " L"]
-    """Branching along tokens within each layer; NaN where it is undefined."""
-    b_depth: Float64[np.ndarray, " L"]
-    """Branching from each layer to the next; NaN for the last."""
-    b_time_perm: Float64[np.ndarray, " L"]
-    """b_time expected under permutation."""
-    b_depth_perm: Float64[np.ndarray, " L"]
-    """b_depth expected under permutation."""
+    layers: LayerProfile
+    """What was measured of each layer."""
 
 
 @styled
@@ -99,10 +88,10 @@ def _panel(panel: Axes, profiles: Sequence[DepthProfile], name: str) -> None:
     drawn = False
     for profile in profiles:
         definition = profile.row["spike_def_id"]
-        colour, at_one = spike_colour(definition), profile.gain == CONST.GAIN_BASELINE
-        values = getattr(profile, name)
+        colour, at_one = spike_colour(definition), is_baseline(profile.row)
+        values = getattr(profile.layers, name)
         layers = np.arange(len(values))
-        expected = getattr(profile, f"{name}_perm", None)
+        expected = getattr(profile.layers, f"{name}_perm_exact", None)  # occupancy has none
         if expected is not None and at_one:
             panel.plot(layers, expected, color=colour, linestyle="--", linewidth=0.7, alpha=0.7)
         mark = Mark(colour, SPIKE_MARKER[definition], at_one, 2.5)
@@ -112,7 +101,7 @@ def _panel(panel: Axes, profiles: Sequence[DepthProfile], name: str) -> None:
             **mark.options,
             linewidth=0.8,
             markeredgewidth=0.6,
-            label=f"{definition}, {decimal_text(profile.gain)}",
+            label=f"{definition}, {gain_words(profile.row['g'])}",
         )
         drawn |= defined(values)
     if not drawn:

@@ -90,8 +90,8 @@ def say(axes: Axes, reason: str) -> None:
         axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_color("0.85")
-    inches = axes.get_position().width * axes.get_figure().get_figwidth()
-    words = wrapped(plain(reason or "undefined"), 0.95 * inches)
+    width = axes.get_position().width * axes.figure.bbox.width / axes.figure.dpi
+    words = wrapped(plain(reason or "undefined"), 0.95 * width)
     axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color="0.35")
 
 

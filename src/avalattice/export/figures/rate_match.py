@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from jaxtyping import Float64
 
+from avalattice.export.figures.curves import target_entries
 from avalattice.export.figures.panels import (
     defined,
     dodge,
@@ -80,17 +81,14 @@ def draw_rate_match(rates: Sequence[Row]) -> Figure:
         _diagonal(grid[0, j], rows, marks)
         _errors(grid[1, j], rows, marks, gain_step(numbers(rates, "gain")))
         gain_axis(grid[1, j], numbers(rates, "gain"), label=True)
-    log_axis(grid[0, 0], "y")
+    if (numbers(rates, "layer_rate") > 0).any():
+        log_axis(grid[0, 0], "y")
     grid[0, 0].set_ylabel(f"achieved rate of a layer\n({RATE})")
     grid[1, 0].set_ylabel("achieved over target − 1\n(percent)")
-    entries = [
-        key(f"target {plain(label)}", target_mark(GREY, place, len(labels)))
-        for place, label in enumerate(labels)
-    ]
     legend(
         figure,
         [
-            *entries,
+            *target_entries(rates),
             key("in sample (calibration windows)", Mark(GREY)),
             key("out of sample (held-out windows)", Mark(GREY, filled=False)),
             key("achieved = target", color="0.6", linestyle="-", linewidth=0.7),

@@ -71,6 +71,7 @@ UNIT: Final[Mapping[str, str]] = dict.fromkeys(SYMBOL, RATIO) | {
     "occupancy": "share of sites",
 }
 FLAG: Final = r"$\mathbf{Few\;windows}$"
+FEW_QUESTIONS: Final = r"$\mathbf{Few\;questions}$"
 _TYPE_WIDTH = 0.5  # mean advance of DejaVu Sans, in units of the type size
 _MISSING = "\N{REPLACEMENT CHARACTER}"
 
@@ -181,13 +182,15 @@ def _windows(rows: Sequence[Row]) -> str:
 
 
 def _few(rows: Sequence[Row]) -> str:
-    few = sorted({row["n_sequences"] for row in rows if row.get("few_windows")})
-    if not few:
+    """The flag, where intervals rest on too few windows or questions."""
+    flags = (("few_windows", "n_sequences"), ("few_questions", "n_questions"))
+    found = sorted({row[count] for row in rows for flag, count in flags if row.get(flag)})
+    if not found:
         return ""
-    found = listed(map(str, few))
+    what = FLAG if any(row.get("few_windows") for row in rows) else FEW_QUESTIONS
     return (
-        f"{FLAG}: {found} are fewer than {CONST.FEW_WINDOWS}, so that 95 % intervals cover "
-        "less than they say."
+        f"{what}: {listed(map(str, found))} are fewer than {CONST.FEW_WINDOWS}, so that 95 % "
+        "intervals cover less than they say."
     )
 
 
