@@ -41,6 +41,8 @@ events:
 gain:
   grid: [0.5, 1.0, 2.0]
 bootstrap: {{reps: 200}}
+nulls: {{replicates: 20, avalanche_replicates: 3}}
+avalanches: {{gof_reps: 2}}
 compute: {{batch_size: 2, device: cpu}}
 execution: {{block_windows: 2, runs_dir: "{runs}"}}
 """

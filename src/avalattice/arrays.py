@@ -117,17 +117,31 @@ def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
     return shape, fortran, dtype
 
 
+def _checked_header(
+    member: IO[bytes], where: str
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    shape, fortran, dtype = _read_header(member)
+    if dtype.hasobject:
+        raise ArrayError(f"{where} holds pickled objects, which are never loaded")
+    return shape, fortran, dtype
+
+
+def _read_array(member: IO[bytes], where: str) -> np.ndarray:
+    shape, fortran, dtype = _checked_header(member, where)
+    flat = np.frombuffer(member.read(), dtype=dtype)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
 def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, lazy: bool) -> Any:
+    where = f"{path}: {info.filename}"
+    if not lazy or info.compress_type != zipfile.ZIP_STORED:
+        with archive.open(info) as member:
+            return _read_array(member, where)
     with archive.open(info) as member:
-        shape, fortran, dtype = _read_header(member)
-        if dtype.hasobject:
-            raise ArrayError(
-                f"{path}: {info.filename} holds pickled objects, which are never loaded"
-            )
+        shape, fortran, dtype = _checked_header(member, where)
         data_start = member.tell()
-        if not lazy or info.compress_type != zipfile.ZIP_STORED or math.prod(shape) == 0:
-            flat = np.frombuffer(member.read(), dtype=dtype)
-            return flat.reshape(shape, order="F" if fortran else "C")
+    if math.prod(shape) == 0:
+        return np.empty(shape, dtype)
     return np.memmap(
         path,
         dtype=dtype,
@@ -154,19 +168,79 @@ def read_npz(
             has another dtype, rank or axis length than expected; the message names file, key,
             expected and found.
     """
+    arrays = read_members(path, expected, lazy=lazy)
+    check_arrays(arrays, expected, where=str(path))
+    return arrays
+
+
+def read_members(
+    path: Path, names: Iterable[str], *, lazy: bool = False
+) -> dict[str, np.ndarray]:
+    """Read arrays of an NPZ file, whatever their form.
+
+    Args:
+        path: the file.
+        names: the members to read; others are left alone.
+        lazy: as of :func:`read_npz`.
+
+    Raises:
+        ArrayError: the file is missing or no NPZ archive, or a member is missing or holds pickles.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            missing = [name for name in expected if name not in members]
+            members = _members(archive)
+            names = list(names)
+            missing = [name for name in names if name not in members]
             if missing:
                 raise ArrayError(
                     f"{path}: missing key '{missing[0]}'; the file holds {sorted(members)}"
                 )
-            arrays = {name: _read_member(path, archive, members[name], lazy) for name in expected}
+            return {name: _read_member(path, archive, members[name], lazy) for name in names}
     except _UNREADABLE as error:
         raise ArrayError(f"{path}: not a readable NPZ file ({error})") from error
-    check_arrays(arrays, expected, where=str(path))
-    return arrays
+
+
+def member_names(path: Path) -> list[str]:
+    """The names of the arrays of an NPZ file, sorted.
+
+    Raises:
+        ArrayError: the file is missing or no NPZ archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sorted(_members(archive))
+    except _UNREADABLE as error:
+        raise ArrayError(f"{path}: not a readable NPZ file ({error})") from error
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    return {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+
+
+def is_npy(path: Path) -> bool:
+    """Whether a file begins as an NPY file does, which holds one array without a name.
+
+    Raises:
+        ArrayError: the file cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(len(npy.MAGIC_PREFIX)) == npy.MAGIC_PREFIX
+    except OSError as error:
+        raise ArrayError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Read the array of an NPY file.
+
+    Raises:
+        ArrayError: the file cannot be read or is damaged, or holds pickles.
+    """
+    try:
+        with path.open("rb") as file:
+            return _read_array(file, f"{path}")
+    except _UNREADABLE as error:
+        raise ArrayError(f"{path}: not a readable NPY file ({error})") from error
 
 
 def check_arrays(

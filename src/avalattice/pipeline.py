@@ -106,6 +106,10 @@ class Pipeline:
         of_peers = {tag: peers[tag].as_dependency(stage.peer_inputs[tag]) for tag in peers}
         if of_peers:
             identity["peer_inputs"] = {str(tag): dep.artifacts for tag, dep in of_peers.items()}
+        packed = self._packed(inputs) if stage.packs else []
+        if packed:
+            held = (*dependencies.values(), *packed)
+            identity["runs"] = {run.run_id: run.record_sha256 for run in held}
         if stage.forward:
             identity["libraries"] = {
                 name: library_version(name) for name in ("torch", "transformers")
@@ -119,8 +123,14 @@ class Pipeline:
             sha256_json(scope),
             inputs,
             peers,
-            [*dependencies.values(), *of_peers.values()],
+            [*dependencies.values(), *of_peers.values(), *packed],
         )
+
+    def _packed(self, inputs: Mapping[StageTag, RunReader]) -> list[DependencyRecord]:
+        """Every run beneath those that a stage consumes, as it records them."""
+        store, direct = self.session.store, {reader.run_id for reader in inputs.values()}
+        beneath = dict.fromkeys(each for run_id in sorted(direct) for each in store.behind(run_id))
+        return [store.open(each).as_dependency(()) for each in beneath if each not in direct]
 
     def _consumed(self, stage: Stage) -> dict[StageTag, tuple[str, ...]]:
         """The artifacts that a stage consumes of this role: optional ones where configured."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -53,23 +52,6 @@ from avalattice.store.runs import RunStore
 Row = dict[str, Any]
 ALL_RUNS = "--all"
 """The option of the command that asks for the newest run of each stage and model."""
-
-
-def runs_behind(store: RunStore, run_id: str) -> list[str]:
-    """A run and everything that it rests on, upstream first.
-
-    Raises:
-        DependencyError: one of them is missing or incomplete.
-        VerificationError: a record is damaged.
-    """
-    needs: dict[str, list[str]] = {}
-    queue = [run_id]
-    for each in queue:  # grows while it is walked
-        if each not in needs:
-            record = store.open(each).record
-            needs[each] = [dependency.run_id for dependency in record.dependencies]
-            queue += needs[each]
-    return list(TopologicalSorter(needs).static_order())
 
 
 def newest_runs(store: RunStore) -> list[str]:

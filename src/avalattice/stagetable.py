@@ -46,6 +46,8 @@ class Stage:
     """Artifacts that it consumes, too, of stages whose datasets the configuration names."""
     peer_inputs: Mapping[StageTag, tuple[str, ...]] = field(default_factory=dict)
     """Artifacts of the other model role that it consumes if all of those runs are complete."""
+    packs: bool = False
+    """Whether it holds every run beneath: their records then enter its identity."""
     optional_outputs: tuple[str, ...] = ()
     """Artifacts that it writes where such inputs are there."""
 
@@ -251,6 +253,7 @@ STAGES: Mapping[StageTag, Stage] = {
                     OUTPUT.METRICS_WINDOWS_PARQUET_BASENAME,
                 ),
                 *_tables(TableId.T02_GENERALIZATION),
+                *_figures(FigureId.F06_GENERALIZATION_B),
             ),
             forward=True,
             datasets=(DatasetRole.B,),
@@ -266,6 +269,7 @@ STAGES: Mapping[StageTag, Stage] = {
             outputs=(
                 *_results(OUTPUT.ARC_ITEMS_PARQUET_BASENAME),
                 *_tables(TableId.T03_ARC),
+                *_figures(FigureId.F07_ARC_MCQ),
             ),
             forward=True,
             datasets=(DatasetRole.ARC_MCQ,),
@@ -316,6 +320,23 @@ STAGES: Mapping[StageTag, Stage] = {
                 *_paper(*_pictures(FigureId.F06_GENERALIZATION_B, FigureId.F07_ARC_MCQ)),
                 *_tables(TableId.T07_REPLICATION_SUMMARY),
             ),
+        ),
+        Stage(
+            tag=StageTag.S08,
+            command=Command.PHASE8_RELEASE,
+            version=1,
+            summary="Pack the paper, the report and every run beneath, with a manifest and a zip.",
+            function="avalattice.stages.s08_release:run",
+            sections=("release",),
+            inputs={StageTag.S07: _paper(OUTPUT.CLAIMS_JSON_BASENAME)},
+            outputs=(
+                f"{RunSubdir.RELEASE}/{OUTPUT.MANIFEST_SHA256}",
+                f"{RunSubdir.RELEASE}/{OUTPUT.RO_CRATE_JSON}",
+                f"{RunSubdir.RELEASE}/{OUTPUT.REPORT_HTML_BASENAME}",
+                OUTPUT.RELEASE_ZIP_BASENAME,
+            ),
+            forward=False,
+            packs=True,
         ),
     )
 }

@@ -32,7 +32,7 @@ def report(
 ) -> None:
     """Write an HTML report that works offline, and print its path."""
     from avalattice.export.report.render import render_report
-    from avalattice.report import ALL_RUNS, collect_report, newest_runs, runs_behind
+    from avalattice.report import ALL_RUNS, collect_report, newest_runs
     from avalattice.store.files import make_folder, replace_atomically
     from avalattice.store.runs import RunStore
 
@@ -43,7 +43,7 @@ def report(
         run_ids, asked = newest_runs(store), ALL_RUNS
     else:
         store, asked = store_and_id(run, runs_dir)
-        run_ids = runs_behind(store, asked)
+        run_ids = store.behind(asked)
     page = render_report(collect_report(store, run_ids, asked=asked))
     make_folder(out.absolute().parent)
     replace_atomically(out, page)

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from avalattice.canon import WindowSet
 from avalattice.export.schemas.tables import RIVALS
 from avalattice.export.tables import Provenance
 from avalattice.lattice.avalanches import AvalancheTable
+from avalattice.lattice.rasters import Condition
 from avalattice.stats.avalanche_nulls import NullAvalanches, NullExponent
 from avalattice.stats.avalanche_statistics import (
     AvalancheDescription,
     AvalancheStatistics,
     WindowTail,
 )
-from avalattice.stats.bootstrap import Interval
+from avalattice.stats.bootstrap import Interval, Resamples
 from avalattice.stats.tail_laws import Family
 from avalattice.stats.tails import TailFit
 
@@ -59,6 +61,35 @@ def description_columns(described: AvalancheDescription) -> dict[str, Any]:
         "crackling_gamma": crackling.gamma,
         **interval_columns("crackling", crackling.interval),
         "crackling_reason": crackling.reason or None,
+    }
+
+
+def fitted_columns(
+    provenance: Provenance,
+    window_set: WindowSet,
+    condition: Condition,
+    described: AvalancheDescription,
+    resamples: Resamples,
+) -> dict[str, Any]:
+    """The columns that T04's and T05's rows of one condition share.
+
+    Args:
+        provenance: what every row begins and ends with.
+        window_set: which windows were looked at.
+        condition: what the raster was made under.
+        described: its avalanches.
+        resamples: of its windows.
+    """
+    return {
+        **vars(provenance),
+        "window_set": window_set,
+        "spike_def_id": condition.spike_def_id,
+        "target_label": condition.target_label,
+        "target_rate": condition.target_rate,
+        "g": float(condition.gain),
+        "adjacency_id": described.adjacency,
+        "n_sequences": resamples.n_windows,
+        "few_windows": resamples.few_windows,
     }
 
 

@@ -39,6 +39,7 @@ def null_statistics_row(
     resamples: Resamples,
     *,
     n_tokens: int,
+    no_shuffle: str = _NO_SHUFFLE,
 ) -> dict[str, Any]:
     """The row of one raster.
 
@@ -52,6 +53,7 @@ def null_statistics_row(
         d_ff: units of each layer.
         resamples: of the windows.
         n_tokens: T.
+        no_shuffle: why shuffled input was not measured, where it was not.
     """
     row: dict[str, Any] = dict.fromkeys(column.name for column in NULL_STATISTICS.columns)
     row |= {
@@ -70,6 +72,8 @@ def null_statistics_row(
     }
     row |= _exact(report) | _token_id(report) | _ensembles(report) | _one_draw(report)
     sites = resamples.n_windows * n_tokens
+    if shuffle is None:
+        return row | {"tokshuffle_reason": no_shuffle}
     return row | _shuffle(shuffle, d_ff, sites)
 
 
@@ -131,10 +135,8 @@ def _one_draw(report: NullReport) -> dict[str, float]:
 
 
 def _shuffle(
-    shuffle: ShuffleReport | None, d_ff: Int64[np.ndarray, " L"], sites: int
+    shuffle: ShuffleReport, d_ff: Int64[np.ndarray, " L"], sites: int
 ) -> dict[str, Any]:
-    if shuffle is None:
-        return {"tokshuffle_reason": _NO_SHUFFLE}
     ratios, excess = shuffle.branching, shuffle.excess
     values: dict[str, Any] = {
         "b_time_tokshuffle": float(ratios.b_time),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from avalattice.canon import SignatureId, WindowSet
 from avalattice.export.avalanche_rows import SIZE, SPAN
 from avalattice.export.documents import GStarEntry, PercolationEntry, SignatureEntry
 from avalattice.lattice.percolation import PercolationContext
@@ -14,6 +15,7 @@ from avalattice.rng import decimal_text
 from avalattice.stats.chi_peak import ChiPeak
 from avalattice.stats.signatures import (
     Ends,
+    Outcome,
     Verdict,
     assess_branching_crossing,
     assess_crackling_relation,
@@ -59,6 +61,69 @@ def judge_curve(
         )
         for verdict in verdicts
     ]
+
+
+def judge_raster(
+    condition: Condition,
+    summary: Row,
+    tails: Mapping[str, Row],
+    crackling: Row,
+    *,
+    near_percolation: bool,
+    no_curve: str,
+) -> list[SignatureEntry]:
+    """S1 to S3 of one raster that lies on no curve: S3 alone can be assessed.
+
+    Args:
+        condition: what the raster was made under.
+        summary: T01's row of it.
+        tails: T04's rows of it, by variable.
+        crackling: T05's row of it.
+        near_percolation: its occupancy lies near the percolation threshold.
+        no_curve: why there is no curve against the gain.
+    """
+    needs_curve = (SignatureId.S1_BRANCHING_CROSSING, SignatureId.S2_SUSCEPTIBILITY_PEAK)
+    verdicts = [Verdict(name, Outcome.NOT_ASSESSABLE, no_curve, {}) for name in needs_curve]
+    verdicts.append(_crackling_relation(summary, tails, crackling, near=near_percolation))
+    return [
+        SignatureEntry.of(
+            verdict, spike_def_id=condition.spike_def_id, target_label=condition.target_label
+        )
+        for verdict in verdicts
+    ]
+
+
+def rows_at_gstar(
+    choice: GStarEntry,
+    window_set: WindowSet,
+    *,
+    summary: Iterable[Row],
+    tails: Iterable[Row],
+    crackling: Iterable[Row],
+) -> tuple[Row | None, dict[str, Row], Row | None]:
+    """T01's row at g*, T04's by variable, and T05's; none where there is no g*.
+
+    Args:
+        choice: of g*.
+        window_set: the windows that the rows are of.
+        summary: T01.
+        tails: T04.
+        crackling: T05.
+    """
+
+    def chosen(rows: Iterable[Row]) -> list[Row]:
+        wanted = (window_set, choice.spike_def_id, choice.target_label)
+        key = ("window_set", "spike_def_id", "target_label")
+        return [
+            row
+            for row in rows
+            if tuple(row[name] for name in key) == wanted
+            and choice.gain is not None
+            and row["g"] == float(choice.gain)
+        ]
+
+    by_variable = {row["variable"]: row for row in chosen(tails)}
+    return next(iter(chosen(summary)), None), by_variable, next(iter(chosen(crackling)), None)
 
 
 def _branching_crossing(choice: GStarEntry, summary: Row | None) -> Verdict:

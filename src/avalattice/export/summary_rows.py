@@ -76,6 +76,7 @@ def summary_rows(
     depth: Sequence[MultistepBranching],
     *,
     tau0: float,
+    rate_tolerance: float = CONST.RATE_MATCH_TOL_ABS,
 ) -> list[Row]:
     """T01, one row per raster, p-values adjusted over the whole table.
 
@@ -85,7 +86,8 @@ def summary_rows(
         nulls: the row of phase 4's null statistics for the same raster.
         described: its avalanches.
         depth: its multistep regression along layers.
-        tau0: the baseline threshold.
+        tau0: the baseline threshold; NaN of counts that no threshold made.
+        rate_tolerance: the published one; NaN where rates were not matched.
     """
     rows = [
         {
@@ -95,7 +97,7 @@ def summary_rows(
             "b_depth_mr_reason": regression.reason or None,
             "g": metric["gain"],
             "tau0_baseline": tau0,
-            "rate_match_tol_abs": CONST.RATE_MATCH_TOL_ABS,
+            "rate_match_tol_abs": rate_tolerance,
             **vars(provenance),
         }
         for metric, null, avalanches, regression in zip(

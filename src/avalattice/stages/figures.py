@@ -27,6 +27,7 @@ from avalattice.export.figures.robustness import draw_spike_definitions
 from avalattice.export.figures.tails import TailSample, draw_tails
 from avalattice.export.schemas import NULL_STATISTICS, TAU_RATE_MATCHED, WINDOWS
 from avalattice.lattice.avalanches import labels
+from avalattice.lattice.branching import Denominator
 from avalattice.lattice.layer_profile import layer_profile
 from avalattice.lattice.rasters import Condition
 from avalattice.stages.context import StageContext
@@ -87,7 +88,7 @@ def write_figures(
             list(_collapses(tables, chosen))
         ),
         FigureId.F14_DEPTH_PROFILE: lambda: draw_depth_profile(
-            list(_depth_profiles(summary, held_out))
+            list(_depth_profiles(summary, held_out, ctx.config.branching.denominator))
         ),
     }
     with ctx.progress("phase 5, figures", len(drawings)) as task:
@@ -173,7 +174,9 @@ def _collapses(
         yield CollapseExample(row, each.statistics.profiles, each.statistics.collapse)
 
 
-def _depth_profiles(summary: Sequence[Row], held_out: Sequence[HeldOut]) -> Iterator[DepthProfile]:
+def _depth_profiles(
+    summary: Sequence[Row], held_out: Sequence[HeldOut], denominator: Denominator
+) -> Iterator[DepthProfile]:
     for each in held_out:
         (row,) = _rows_of(summary, each.condition)
         yield DepthProfile(row, layer_profile(np.asarray(each.A), denominator=denominator))

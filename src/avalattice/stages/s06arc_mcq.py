@@ -14,7 +14,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from avalattice.arrays import ArraySpec
-from avalattice.canon import OUTPUT, DatasetRole, Scoring, StageTag, TableId, WindowSet
+from avalattice.canon import OUTPUT, DatasetRole, FigureId, Scoring, StageTag, TableId, WindowSet
 from avalattice.data.prompts import EncodedQuestion, encode_questions
 from avalattice.export.choice_rows import (
     ChoiceComparison,
@@ -25,6 +25,7 @@ from avalattice.export.choice_rows import (
 )
 from avalattice.export.compared_gains import distinct_gains
 from avalattice.export.documents import GStarDocument
+from avalattice.export.figures.compared_gains import draw_arc_accuracy
 from avalattice.export.schemas import ARC_ITEMS, T03_ARC
 from avalattice.model.choices import (
     BatchScores,
@@ -44,7 +45,7 @@ _SCORES_SPEC = {_POSITIONS: ArraySpec("int64", "B"), _LOGPROB: ArraySpec("float6
 
 
 def run(ctx: StageContext) -> None:
-    """Score every question; write the items and T03."""
+    """Score every question; write the items, T03 and F07."""
     gstar = ctx.document(StageTag.S02B, OUTPUT.GSTAR_JSON_BASENAME, GStarDocument)
     with ctx.run.step("load"):
         _ = ctx.session.model
@@ -147,4 +148,6 @@ def _write(ctx: StageContext, gstar: GStarDocument, scored: Mapping[Pass, Scored
         ARC_ITEMS,
         arc_item_rows(ctx.provenance, questions, scored, found),
     )
-    ctx.export_table(TableId.T03_ARC, T03_ARC, choice_rows(ctx.provenance, gstar, comparison))
+    rows = choice_rows(ctx.provenance, gstar, comparison)
+    table = ctx.export_table(TableId.T03_ARC, T03_ARC, rows)
+    ctx.export_figure(FigureId.F07_ARC_MCQ, draw_arc_accuracy(table.to_pylist()), "g = 1 and g*")

@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from avalattice.arrays import ArraySpec
-from avalattice.canon import OUTPUT, DatasetRole, StageTag, TableId, WindowSet
+from avalattice.canon import OUTPUT, DatasetRole, FigureId, StageTag, TableId, WindowSet
 from avalattice.events.targets import RateTargets
 from avalattice.export.documents import GStarDocument, RateTargetsDocument
+from avalattice.export.figures.compared_gains import draw_generalization
 from avalattice.export.generalization_rows import (
     Transfer,
     evaluation_windows_rows,
@@ -42,7 +43,7 @@ _LOSSES_SPEC = {_LOSSES: ArraySpec("float64", "B S")}
 
 
 def run(ctx: StageContext) -> None:
-    """Measure Dataset B; write rasters, metrics and T02."""
+    """Measure Dataset B; write rasters, metrics, T02 and F06."""
     targets = ctx.document(
         StageTag.S01, OUTPUT.RATE_TARGETS_JSON_BASENAME, RateTargetsDocument
     ).targets()
@@ -125,8 +126,11 @@ def _write(ctx: StageContext, targets: RateTargets, gstar: GStarDocument, found:
         denominator=ctx.config.branching.denominator,
     )
     transfer = Transfer.of(found.conditions, summary, rates, statistics, found.losses)
-    ctx.export_table(
+    table = ctx.export_table(
         TableId.T02_GENERALIZATION,
         T02_GENERALIZATION,
         generalization_rows(ctx.provenance, gstar, transfer),
+    )
+    ctx.export_figure(
+        FigureId.F06_GENERALIZATION_B, draw_generalization(table.to_pylist()), "g = 1 and g*"
     )

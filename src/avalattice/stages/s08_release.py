@@ -28,10 +28,11 @@ _SPDX = "https://spdx.org/licenses/"
 
 def run(ctx: StageContext) -> None:
     """Build the pack and its zip, and index every file of it."""
-    runs = ctx.upstream_runs()
+    store = ctx.session.store
+    runs = [store.open(run_id) for run_id in store.behind(ctx.inputs[StageTag.S07].run_id)]
     scratch = ctx.run.folder / RunSubdir.CACHE / PACK
     with ctx.run.step("report"):
-        report = report_html([run.run_id for run in runs], ctx.session.store)
+        report = report_html([run.run_id for run in runs], store)
     with ctx.run.step("pack"), resource_errors(scratch):
         shutil.rmtree(scratch, ignore_errors=True)  # of an interrupted attempt
         packed = build_pack(

@@ -238,6 +238,22 @@ class RunStore:
             found += [user for user, needed in needs if needed == run_id and user not in found]
         return found
 
+    def behind(self, run_id: str) -> list[str]:
+        """A run and everything that it rests on, upstream first.
+
+        Raises:
+            DependencyError: one of them is missing or incomplete.
+            VerificationError: a record is damaged.
+        """
+        needs: dict[str, list[str]] = {}
+        queue = [run_id]
+        for each in queue:  # grows while it is walked
+            if each not in needs:
+                record = self.open(each).record
+                needs[each] = [dependency.run_id for dependency in record.dependencies]
+                queue += needs[each]
+        return list(TopologicalSorter(needs).static_order())
+
     def _needs(self) -> Iterator[tuple[str, str]]:
         for run_id in self.run_ids():
             try:

@@ -24,7 +24,8 @@ from tests.export.report.conftest import HOSTILE
 
 FLAGS = """
 --headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking
---disable-component-update --disable-sync --window-size=1280,900 --force-device-scale-factor=1
+--disable-component-update --disable-sync --hide-scrollbars --window-size=1280,900
+--force-device-scale-factor=1
 """.split()
 PERMUTED = NullId.NULL_RASTER_WITHIN_LAYER_TIME_PERM
 
@@ -56,7 +57,8 @@ def show(driver, tmp_path_factory) -> Callable[..., Any]:
         path.write_text(page, encoding="utf-8")
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        wanted = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+        media = {"features": [{"name": n, "value": v} for n, v in wanted.items()]}
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
         driver.get_log("browser")  # of pages before
         driver.get(path.as_uri())
@@ -116,7 +118,7 @@ def choose_adjacency(driver, adjacency: AdjacencyId) -> None:
     driver.find_element("css selector", f"#pick-adjacency input[value='{place}']").click()
 
 
-def point_at(driver, l: int, t: int, shape: tuple[int, int]) -> str:  # noqa: E741
+def point_at(driver, layer: int, t: int, shape: tuple[int, int]) -> str:
     """Move the pointer to the middle of a site; what the tooltip says."""
     from selenium.webdriver.common.action_chains import ActionChains
 
@@ -124,22 +126,22 @@ def point_at(driver, l: int, t: int, shape: tuple[int, int]) -> str:  # noqa: E7
     driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
     width, height = canvas.size["width"], canvas.size["height"]
     x = (t + 0.5) / shape[1] * width - width / 2
-    y = (shape[0] - l - 0.5) / shape[0] * height - height / 2
+    y = (shape[0] - layer - 0.5) / shape[0] * height - height / 2
     ActionChains(driver).move_to_element_with_offset(canvas, round(x), round(y)).perform()
     return driver.find_element("id", "tip").text
 
 
-def words_of(A: np.ndarray, adjacency: AdjacencyId, l: int, t: int) -> str:  # noqa: E741
+def words_of(A: np.ndarray, adjacency: AdjacencyId, layer: int, t: int) -> str:
     """What the tooltip should say of a site after its token, from the package's own avalanches."""
-    if A[l, t] == 0:
+    if A[layer, t] == 0:
         return "A 0: no event"
     table = av.avalanches(A, adjacency)
-    i = labels(A, adjacency)[l, t] - 1
+    i = labels(A, adjacency)[layer, t] - 1
     sites = "site" if table.n_sites[i] == 1 else "sites"
     border = ", touches the border" if table.touches_border[i] else ""
     return (
-        f"A {A[l, t]}; avalanche {i}: S {table.size[i]:,} events on {table.n_sites[i]} {sites}, "
-        f"D {table.span_tokens[i]} tokens, H {table.span_layers[i]} layers{border}"
+        f"A {A[layer, t]}; avalanche {i}: S {table.size[i]:,} events on {table.n_sites[i]} "
+        f"{sites}, D {table.span_tokens[i]} tokens, H {table.span_layers[i]} layers{border}"
     )
 
 
@@ -164,9 +166,8 @@ def test_text_of_runs_runs_nothing(show, hostile_page):
     """Of names, notes and tokens with markup, nothing runs, and the tooltip shows them as text."""
     browser = show(hostile_page)
     assert point_at(browser, 0, 0, (5, 12)) != ""
-    assert browser.find_element("css selector", "#tip .token").text == (
-        HOSTILE.replace(" ", "␣").replace("\u2028", "\n")
-    )
+    token = browser.find_element("css selector", "#tip .token")
+    assert token.get_attribute("textContent") == HOSTILE.replace(" ", "␣")
     assert browser.execute_script("return window.hit") is None
     assert browser.get_log("browser") == []
 
@@ -250,10 +251,10 @@ def test_avalanches_that_touch_have_two_colours(shown):
     painted, table = labels(A), av.avalanches(A)
     assert {c for c, n in zip(colours, table.n_sites, strict=True) if n == 1} == {-1}
     assert {c for c, n in zip(colours, table.n_sites, strict=True) if n > 1} <= set(range(7))
-    for l, t in np.argwhere(A):
-        near = painted[max(l - 2, 0) : l + 3, max(t - 2, 0) : t + 3]
-        here = colours[painted[l, t] - 1]
-        others = {colours[i - 1] for i in np.unique(near) if i not in (0, painted[l, t])}
+    for layer, t in np.argwhere(A):
+        near = painted[max(layer - 2, 0) : layer + 3, max(t - 2, 0) : t + 3]
+        here = colours[painted[layer, t] - 1]
+        others = {colours[i - 1] for i in np.unique(near) if i not in (0, painted[layer, t])}
         assert here == -1 or here not in others
 
 
@@ -289,12 +290,12 @@ def test_the_tooltip_says_what_stands_at_a_site(shown, measured, store, adjacenc
     choose_adjacency(shown, adjacency)
     A = counts_of(measured, 2, 3, null_id)
     occupied, empty = np.argwhere(A > 0), np.argwhere(A == 0)
-    for l, t in (*occupied[:: max(1, len(occupied) // 4)].tolist(), empty[0].tolist()):
-        said = point_at(shown, l, t, A.shape)
+    for layer, t in (*occupied[:: max(1, len(occupied) // 4)].tolist(), empty[0].tolist()):
+        said = point_at(shown, layer, t, A.shape)
         place, _, rest = said.partition(" A ")
-        assert place.startswith(f"t {t}, l {l} ")
-        assert f"A {rest}" == words_of(A, adjacency, l, t)
-        word = place.removeprefix(f"t {t}, l {l} ")
+        assert place.startswith(f"t {t}, l {layer} ")
+        assert f"A {rest}" == words_of(A, adjacency, layer, t)
+        word = place.removeprefix(f"t {t}, l {layer} ")
         tokens = ("The", "␣cat", "⏎", "␣sat")
         has_words = NULL_WORDS[null_id].has_words
         assert word == (tokens[(3 + t) % 4] if has_words else "(no word under this null)")
@@ -305,8 +306,10 @@ def test_adjacency_and_null_change_what_is_said(shown, measured):
     A, permuted = counts_of(measured, 2, 3), counts_of(measured, 2, 3, PERMUTED)
     four, eight = AdjacencyId
     sites = np.argwhere((A > 0) & (permuted > 0)).tolist()
-    assert any(words_of(A, four, l, t) != words_of(A, eight, l, t) for l, t in sites)
-    assert any(words_of(A, four, l, t) != words_of(permuted, four, l, t) for l, t in sites)
+    assert any(words_of(A, four, layer, t) != words_of(A, eight, layer, t) for layer, t in sites)
+    assert any(
+        words_of(A, four, layer, t) != words_of(permuted, four, layer, t) for layer, t in sites
+    )
 
 
 def test_the_largest_avalanches_are_listed(shown, measured):
@@ -332,7 +335,7 @@ def test_the_keyboard_reaches_every_site(shown, measured):
     choose(shown, "pick-condition", 0)
     canvas, readout = (shown.find_element("id", name) for name in ("raster", "readout"))
     n_layers, n_tokens = A.shape
-    for keys, l, t in (
+    for keys, layer, t in (
         (Keys.ARROW_RIGHT, 0, 0),
         (Keys.ARROW_RIGHT * 2, 0, 2),
         (Keys.ARROW_UP * 3, 3, 2),
@@ -343,8 +346,8 @@ def test_the_keyboard_reaches_every_site(shown, measured):
         (Keys.HOME + Keys.ARROW_DOWN, n_layers - 2, 0),
     ):
         canvas.send_keys(keys)
-        assert readout.text.startswith(f"t {t}, l {l} ")
-        assert readout.text.endswith(words_of(A, AdjacencyId.ADJ_4N, l, t))
+        assert readout.text.startswith(f"t {t}, l {layer} ")
+        assert readout.text.endswith(words_of(A, AdjacencyId.ADJ_4N, layer, t))
     canvas.send_keys(Keys.ESCAPE)
     assert readout.text.startswith("Point at a site")
 

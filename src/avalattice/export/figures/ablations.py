@@ -42,6 +42,7 @@ from avalattice.export.figures.style import (
 from avalattice.export.figures.words import (
     ADJACENCY_WORDS,
     INTERVENTION_WORDS,
+    NARROW_UNIT,
     SPIKE_WORDS,
     SYMBOL,
     listed,
@@ -58,9 +59,9 @@ _BRANCHING: Final = ("b_tot", "delta_b_tot", "chi")
 """Quantities that do not depend on the adjacency, with intervals."""
 _AVALANCHES: Final = ("avalanche_size_mean", "crackling_gamma")
 _QUANTITIES: Final = {
-    "b_tot": (SYMBOL["b_tot"], "descendants\nper ancestor"),
-    "delta_b_tot": (SYMBOL["delta_b_tot"], "descendants\nper ancestor"),
-    "chi": (SYMBOL["chi"], "events"),
+    "b_tot": (SYMBOL["b_tot"], NARROW_UNIT["b_tot"]),
+    "delta_b_tot": (SYMBOL["delta_b_tot"], NARROW_UNIT["delta_b_tot"]),
+    "chi": (SYMBOL["chi"], NARROW_UNIT["chi"]),
     "avalanche_size_mean": ("mean size", "events"),
     "crackling_gamma": ("γ", "exponent"),
 }

@@ -47,10 +47,10 @@ from avalattice.export.figures.style import (
     styled,
 )
 from avalattice.export.figures.words import (
+    NARROW_UNIT,
     SCORING_WORDS,
     SPIKE_WORDS,
     SYMBOL,
-    UNIT,
     gain_words,
     plain,
     small_print,
@@ -66,9 +66,9 @@ _APART: Final = 0.16  # of a row, between gain 1 and g*
 _SIZE: Final = {GCondition.G1: 4.0, GCondition.GSTAR: 7.0}
 _LESS: Final = "g* less g = 1"
 _GENERALIZATION: Final = {
-    "b_tot": (SYMBOL["b_tot"], UNIT["b_tot"]),
-    "delta_b_depth_shift": (SYMBOL["delta_b_depth_shift"], UNIT["delta_b_depth_shift"]),
-    "chi": (SYMBOL["chi"], UNIT["chi"]),
+    "b_tot": (SYMBOL["b_tot"], NARROW_UNIT["b_tot"]),
+    "delta_b_depth_shift": (SYMBOL["delta_b_depth_shift"], NARROW_UNIT["delta_b_depth_shift"]),
+    "chi": (SYMBOL["chi"], NARROW_UNIT["chi"]),
     "ppl": ("perplexity", "per token"),
 }
 """Columns of T02 that are drawn, each with its symbol and unit."""
@@ -87,7 +87,7 @@ def draw_generalization(generalization: Sequence[Row]) -> Figure:
     if not generalization:
         return empty_figure("the table of Dataset B has no rows")
     cases = _cases(generalization)
-    figure, grid = panel_grid(2, len(_GENERALIZATION), 1.9 + 0.42 * len(cases), share_y=True)
+    figure, grid = panel_grid(2, len(_GENERALIZATION), 2.1 + 0.42 * len(cases), share_y=True)
     for column, (name, (symbol, unit)) in enumerate(_GENERALIZATION.items()):
         above, below = grid[:, column]
         _values(above, cases, name)
@@ -118,7 +118,7 @@ def draw_arc_accuracy(accuracy: Sequence[Row]) -> Figure:
     scorings = [scoring for scoring in Scoring if select(accuracy, scoring=scoring)]
     n_cases = len(_cases(accuracy))
     figure, grid = panel_grid(
-        len(scorings), 3, 1.0 + len(scorings) * (0.55 + 0.25 * n_cases), share_x="col"
+        len(scorings), 3, 1.0 + len(scorings) * max(1.4, 0.55 + 0.25 * n_cases), share_x="col"
     )
     for panels, scoring in zip(grid, scorings, strict=True):
         rows = select(accuracy, scoring=scoring)

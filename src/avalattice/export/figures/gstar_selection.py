@@ -92,7 +92,7 @@ def draw_gstar_selection(summary: Sequence[Row], gstar: GStarDocument) -> Figure
     figure, grid = panel_grid(
         2 * len(labels),
         len(definitions),
-        0.9 + 2.1 * len(labels),
+        1.0 + 2.1 * len(labels),
         share_x=True,
         share_y="row",
         heights=[_CURVE, _SHARES] * len(labels),

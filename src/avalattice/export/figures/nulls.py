@@ -35,9 +35,9 @@ from avalattice.export.figures.rows import (
 )
 from avalattice.export.figures.style import BLACK, GREY, Mark, spike_colour, styled
 from avalattice.export.figures.words import (
+    NARROW_UNIT,
     SPIKE_WORDS,
     SYMBOL,
-    UNIT,
     plain,
     small_print,
     target_note,
@@ -99,7 +99,7 @@ def draw_null_comparison(nulls: Sequence[Row]) -> Figure:
             if i == 0:
                 panel.set_title(f"{SPIKE_WORDS[definition]}, {SYMBOL[name]}", loc="left")
             if i == len(labels) - 1:
-                panel.set_xlabel(UNIT[name])
+                panel.set_xlabel(NARROW_UNIT[name])
         grid[i, 0].set_ylabel(f"target {plain(label)}")
         category_axis(grid[i], [kind.words for kind in _KINDS])
     grid[0, 0].set_xlim(left=0.0)

@@ -32,7 +32,7 @@ _CHARACTER = 0.056  # inches of a legend's text
 _INTERVAL = 0.8  # points
 _LINE_HEIGHT = 9.5  # points, of the smallest type
 _HEADING_GAP = 7.0  # points
-_LOG_STEPS = ((1.5, (1.0,)), (0.6, (1.0, 2.0, 5.0)), (-1.0, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+_FEW_DECADES, _MANY_DECADES = 0.7, 1.5  # below, numbers are evenly spaced; above, powers of ten
 _PLAIN_NUMBERS = (1e-2, 2e4)  # beyond these, numbers on a logarithmic scale are powers of ten
 
 
@@ -223,14 +223,23 @@ def headings(panels: Sequence[Axes], words: Sequence[str]) -> None:
 
 def log_axis(axes: Axes, which: Literal["x", "y"], *, numbers: int = 6) -> None:
     """A logarithmic scale with as many numbers as fit; once everything is drawn on it."""
-    from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullFormatter
+    from matplotlib.ticker import (
+        FuncFormatter,
+        LogFormatterMathtext,
+        LogLocator,
+        MaxNLocator,
+        NullFormatter,
+    )
 
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     decades = float(np.log10(high / low))
-    steps = next(steps for above, steps in _LOG_STEPS if decades > above)
-    axis.set_major_locator(LogLocator(subs=steps, numticks=numbers))
+    if decades < _FEW_DECADES:
+        axis.set_major_locator(MaxNLocator(numbers - 2))
+    else:
+        steps = (1.0,) if decades > _MANY_DECADES else (1.0, 2.0, 5.0)
+        axis.set_major_locator(LogLocator(subs=steps, numticks=numbers))
     axis.set_minor_formatter(NullFormatter())
     if low > _PLAIN_NUMBERS[0] and high < _PLAIN_NUMBERS[1]:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

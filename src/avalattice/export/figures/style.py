@@ -119,6 +119,9 @@ DOTTED: Final = (0, (1, 1.5))
 """Dashes of a level that others are compared with."""
 
 
+_LAYOUTS: Final = 2  # the first one's sizes change the numbers on axes, and with them what fits
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
     """Matplotlib's own defaults with this style, whatever the user has set; undone at the end."""
@@ -138,7 +141,8 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     def in_style(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
         with house_style():
             figure = draw(*args, **kwargs)
-            figure.draw_without_rendering()
+            for _ in range(_LAYOUTS):
+                figure.draw_without_rendering()
             figure.set_layout_engine("none")
         return figure
 

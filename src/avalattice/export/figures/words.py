@@ -70,6 +70,10 @@ UNIT: Final[Mapping[str, str]] = dict.fromkeys(SYMBOL, RATIO) | {
     "chi": "events",
     "occupancy": "share of sites",
 }
+NARROW_UNIT: Final[Mapping[str, str]] = {
+    name: unit.replace(" per ", "\nper ") for name, unit in UNIT.items()
+}
+"""Units in two lines, for narrow panels."""
 FLAG: Final = r"$\mathbf{Few\;windows}$"
 FEW_QUESTIONS: Final = r"$\mathbf{Few\;questions}$"
 _TYPE_WIDTH = 0.5  # mean advance of DejaVu Sans, in units of the type size

@@ -299,6 +299,7 @@ _REASONS: Final = (
     ("tokshuffle", "tokshuffle_reason"),
     ("excess", "tokshuffle_reason"),
     ("token_id", "token_id_reason"),
+    ("exchangeable", "token_id_reason"),
     ("b_depth_mr", "b_depth_mr_reason"),
     ("_diff", "diff_reason"),
     ("mcnemar", "diff_reason"),
@@ -311,16 +312,17 @@ _REASONS: Final = (
     ("shift", "null_reason"),
     ("_mc", "null_reason"),
     ("b_", "branching_reason"),
+    ("b_", "null_reason"),
     ("", "reason"),
     ("", "out_of_sample_reason"),
 )
 """Part of a column's name, and the column that says why such a number is undefined."""
 
 
-def reason_columns(name: str, known: frozenset[str]) -> tuple[str, ...]:
-    """The columns of a table that may say why a number is undefined, likeliest first.
+def reason_column(name: str, known: frozenset[str]) -> str | None:
+    """The column of a table that says why a number is undefined; None if there is none.
 
-    >>> reason_columns("opt_chi_ci_low", frozenset({"chi", "chi_reason", "null_reason", "reason"}))
-    ('chi_reason', 'reason')
+    >>> reason_column("opt_chi_ci_low", frozenset({"chi", "chi_reason", "null_reason", "reason"}))
+    'chi_reason'
     """
-    return tuple(column for part, column in _REASONS if part in name and column in known)
+    return next((column for part, column in _REASONS if part in name and column in known), None)

@@ -15,14 +15,14 @@ from typing import Any, Final
 import pyarrow as pa
 
 from avalattice.canon import WindowSet
-from avalattice.export.report.columns import Lead, TableWords, reason_columns
+from avalattice.export.report.columns import Lead, TableWords, reason_column
 from avalattice.export.report.wording import CELL_WORDS, ROLES
 from avalattice.export.schemas.columns import CLOSING, PROVENANCE
 from avalattice.export.tabular import Column, TableSchema
 
 DASH: Final = "–"
 _NO_REASON: Final = "undefined; the table gives no reason"
-_SMALL, _LARGE = 1e-3, 1e3
+_SMALL, _LARGE = 1e-3, 999.95
 _MINUS: Final = "−"
 _MOST_PLACES: Final = 5
 """Decimal places, beyond which a number is shown with an exponent."""
@@ -161,8 +161,8 @@ def _number_cell(value: float, low: float | None, high: float | None) -> Cell:
 def _reason(row: Mapping[str, Any], name: str, known: frozenset[str]) -> str:
     if name.endswith("reason"):
         return "nothing is wrong"
-    given = (row[column] for column in reason_columns(name, known))
-    return next((str(reason) for reason in given if reason is not None), _NO_REASON)
+    column = reason_column(name, known)
+    return _NO_REASON if column is None or row[column] is None else str(row[column])
 
 
 def number_text(value: float) -> str:

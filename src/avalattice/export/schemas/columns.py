@@ -38,7 +38,10 @@ COND_ID = Column("cond_id", I32, "index on the raster's C axis", low=0)
 SEQ_ID = Column("seq_id", I32, "index on the raster's N axis", low=0)
 WINDOW_ID = Column("window_id", I32, "position of the window in the corpus", low=0)
 WINDOW_SET = Column(
-    "window_set", TEXT, "calibration: tau was fitted here; raster: held out; evaluation: Dataset B"
+    "window_set",
+    TEXT,
+    "calibration: tau was fitted here; raster: held out; evaluation: Dataset B. Of given counts: "
+    "calibration where g* was chosen on them, raster where there are no gains",
 )
 ADJACENCY = Column("adjacency_id", TEXT, "which sites are neighbours")
 WINDOW_COUNT = (
