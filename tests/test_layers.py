@@ -19,7 +19,7 @@ ROOT = "avalattice"
 ORDER = """
 canon errors rng yamlfile arrays config
 data model events lattice stats export
-store engine progress report
+store engine progress analyze report release_check
 stages stagetable pipeline plan schemas deep results cli __main__
 """.split()
 """The package's layers: a module imports only what stands before its own."""
@@ -254,8 +254,9 @@ def help_of(*arguments: str) -> str:
 
 
 def test_analysis_imports_nothing_heavy():
-    """Lattice, statistics and export load neither torch, nor transformers, nor matplotlib."""
-    analysis = [m for m in package_modules() if layer(m) in ("lattice", "stats", "export")]
+    """What needs no model loads neither torch, nor transformers, nor matplotlib."""
+    needs_none = ("lattice", "stats", "export", "analyze")
+    analysis = [m for m in package_modules() if layer(m) in needs_none]
     loaded = loaded_by(f"import {', '.join(analysis)}")
     assert loaded.isdisjoint(HEAVY)
     assert {"numpy", "avalattice"} <= loaded  # control: what is loaded is seen
@@ -266,7 +267,7 @@ def test_the_package_itself_imports_nothing():
     assert loaded_by("import avalattice").isdisjoint({*HEAVY, "numpy"})
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("phase1_calibrate",)], ids=" ".join)
+@pytest.mark.parametrize("command", [(), ("run",), ("phase1_calibrate",), ("analyze",)], ids=" ".join)
 def test_help_imports_nothing_heavy(command):
     """Help loads neither torch, nor transformers, nor matplotlib, nor numpy."""
     loaded = loaded_by(help_of(*command))

@@ -14,7 +14,7 @@ from avalattice.cli import main
 from avalattice.errors import DependencyError, VerificationError
 from avalattice.export.report.explorer import unpack_window
 from avalattice.lattice.rasters import load_rasters
-from avalattice.report import collect_report, newest_runs, report_html, runs_behind
+from avalattice.report import collect_report, newest_runs, report_html
 from avalattice.store.runs import RunStore
 from tests.report_rows import held_out
 from tests.report_runs import ALL_STAGES, NEEDS, Maker, Place, fabricate
@@ -48,10 +48,10 @@ def flip(path) -> None:
 def test_a_run_brings_all_that_it_rests_on(store):
     """Upstream runs come first, those downstream and those of the other model stay away."""
     made = fabricate(store, roles=tuple(ModelRole))
-    behind = runs_behind(store, made["INSTRUCT", "S03"])
+    behind = store.behind(made["INSTRUCT", "S03"])
     assert behind == [made["INSTRUCT", tag] for tag in ("S01", "S02", "S02B", "S03")]
     for tag in ALL_STAGES:
-        found = runs_behind(store, made["BASE", tag])
+        found = store.behind(made["BASE", tag])
         assert {made["BASE", need] for need in NEEDS[tag]} < set(found)
         assert all(store.open(run_id).record.model.role == "BASE" for run_id in found)
 
@@ -61,15 +61,15 @@ def test_a_missing_upstream_run_is_an_error(store):
     made = fabricate(store, ("S01", "S02"))
     shutil.rmtree(store.folder(made["INSTRUCT", "S01"]))
     with pytest.raises(DependencyError, match=f"{made['INSTRUCT', 'S01']}: no such run"):
-        runs_behind(store, made["INSTRUCT", "S02"])
+        store.behind(made["INSTRUCT", "S02"])
 
 
-def test_the_newest_run_of_each_stage_and_model(store, monkeypatch):
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+def test_the_newest_run_of_each_stage_and_model(store, monkeypatch, order):
     """Of two runs of a stage the one that ended last is taken; damaged ones are left out."""
     times = iter(f"2026-01-01T00:00:{second:02d}+00:00" for second in range(60))
     monkeypatch.setattr("avalattice.store.writer.utc_now", lambda: next(times))
-    first = fabricate(store, ("S01",), place=Place(model_id="older"))
-    second = fabricate(store, ("S01",), place=Place(model_id="newer"))
+    first, second = (fabricate(store, ("S01",), place=Place(model_id=name)) for name in order)
     base = fabricate(store, ("S01",), roles=(ModelRole.BASE,))
     assert newest_runs(store) == sorted([*second.values(), *base.values()])
     flip(store.folder(second["INSTRUCT", "S01"]) / "run_record.json")
@@ -117,6 +117,7 @@ def test_the_explorer_holds_the_runs_rasters(store):
     (model,) = collect_report(store, newest_runs(store)).explorer
     assert (model.n_layers, model.n_tokens, model.n_windows) == (5, 12, 8)
     assert [window.seq_id for window in model.windows] == list(range(6))
+    assert [window.window_id for window in model.windows] == list(range(200, 206))
     assert model.windows[1].tokens[:4] == (" cat", "\n", " sat", "The")
     measured, nulls = (
         load_rasters(store.open(made["INSTRUCT", tag]).path(f"results/{name}"))
@@ -175,7 +176,7 @@ def test_damaged_records_are_refused(store):
     made = fabricate(store, ("S01",))
     flip(store.folder(made["INSTRUCT", "S01"]) / "run_record.json")
     with pytest.raises(VerificationError, match="run_record"):
-        runs_behind(store, made["INSTRUCT", "S01"])
+        store.behind(made["INSTRUCT", "S01"])
 
 
 def test_how_the_report_is_made_anew(store):

@@ -117,9 +117,7 @@ def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
     return shape, fortran, dtype
 
 
-def _checked_header(
-    member: IO[bytes], where: str
-) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _checked_header(member: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     shape, fortran, dtype = _read_header(member)
     if dtype.hasobject:
         raise ArrayError(f"{where} holds pickled objects, which are never loaded")
@@ -173,9 +171,7 @@ def read_npz(
     return arrays
 
 
-def read_members(
-    path: Path, names: Iterable[str], *, lazy: bool = False
-) -> dict[str, np.ndarray]:
+def read_members(path: Path, names: Iterable[str], *, lazy: bool = False) -> dict[str, np.ndarray]:
     """Read arrays of an NPZ file, whatever their form.
 
     Args:

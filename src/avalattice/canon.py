@@ -242,6 +242,7 @@ class OUTPUT:
     TAU_RATE_MATCHED_PARQUET_BASENAME: Final = "tau_rate_matched.parquet"
     AVALANCHES_PARQUET_BASENAME: Final = "avalanches.parquet"
     SIGNATURES_JSON_BASENAME: Final = "signatures.json"
+    ANALYSIS_SUMMARY_TXT_BASENAME: Final = "summary.txt"
     ARC_ITEMS_PARQUET_BASENAME: Final = "arc_items.parquet"
     CLAIMS_JSON_BASENAME: Final = "claims.json"
     REFERENCES_BIB_BASENAME: Final = "references.bib"

@@ -73,7 +73,7 @@ def collect_report(store: RunStore, run_ids: Sequence[str], *, asked: str = "") 
 
     Args:
         store: the folder of runs.
-        run_ids: the runs that the report shows, such as :func:`runs_behind` gives them.
+        run_ids: the runs that the report shows, such as :meth:`RunStore.behind` gives them.
         asked: arguments of the command that makes this report anew, for the reader; those that
             follow from the runs if empty.
 

@@ -17,7 +17,11 @@ from avalattice.store.reader import RunReader
 from avalattice.store.record import RunRecord
 from avalattice.store.runs import RunStore
 
-_RASTER_FILES = (OUTPUT.RASTER_NPZ_BASENAME, OUTPUT.GRID_RASTER_NPZ_BASENAME)
+_RASTER_FILES = (
+    OUTPUT.RASTER_NPZ_BASENAME,
+    OUTPUT.GRID_RASTER_NPZ_BASENAME,
+    OUTPUT.NULL_NPZ_BASENAME,
+)
 
 
 class Run:
@@ -64,7 +68,7 @@ class Run:
             if relative in self.record.artifact_index:
                 conditions = tuple(Condition.from_json(entry) for entry in self.record.conditions)
                 return load_rasters(self.path(relative), conditions)
-        raise DependencyError(f"{self.run_id} holds no rasters; runs of S02, S03 and S06B do")
+        raise DependencyError(f"{self.run_id} holds no rasters; runs of S02, S03, S04 and S06B do")
 
 
 def open_run(path: str | Path) -> Run:

@@ -10,7 +10,13 @@ from avalattice.arrays import read_npz
 from avalattice.canon import OUTPUT, TableId
 from avalattice.config import load
 from avalattice.export import schemas
-from avalattice.export.documents import GStarDocument, RateTargetsDocument, read_document
+from avalattice.export.documents import (
+    ClaimsDocument,
+    GStarDocument,
+    RateTargetsDocument,
+    SignaturesDocument,
+    read_document,
+)
 from avalattice.export.tabular import check_table, read_csv
 from avalattice.lattice.rasters import load_rasters
 from avalattice.stages.context import CALIBRATION_SPEC
@@ -37,12 +43,18 @@ ARTIFACT_SCHEMAS: Mapping[str, SchemaCheck] = {
     OUTPUT.CALIBRATION_STATS_NPZ_BASENAME: _check_calibration,
     OUTPUT.RATE_TARGETS_JSON_BASENAME: partial(read_document, kind=RateTargetsDocument),
     OUTPUT.GSTAR_JSON_BASENAME: partial(read_document, kind=GStarDocument),
+    OUTPUT.SIGNATURES_JSON_BASENAME: partial(read_document, kind=SignaturesDocument),
+    OUTPUT.CLAIMS_JSON_BASENAME: partial(read_document, kind=ClaimsDocument),
     OUTPUT.METRICS_PARQUET_BASENAME: _check_table,
     OUTPUT.METRICS_WINDOWS_PARQUET_BASENAME: _check_table,
     OUTPUT.THRESHOLDS_PARQUET_BASENAME: _check_table,
     OUTPUT.WINDOWS_PARQUET_BASENAME: _check_table,
+    OUTPUT.TAU_RATE_MATCHED_PARQUET_BASENAME: _check_table,
+    OUTPUT.NULL_STATISTICS_PARQUET_BASENAME: _check_table,
+    OUTPUT.AVALANCHES_PARQUET_BASENAME: _check_table,
     OUTPUT.ARC_ITEMS_PARQUET_BASENAME: _check_table,
     **_EXPORTED,
     OUTPUT.RASTER_NPZ_BASENAME: load_rasters,
     OUTPUT.GRID_RASTER_NPZ_BASENAME: load_rasters,
+    OUTPUT.NULL_NPZ_BASENAME: load_rasters,
 }

@@ -24,7 +24,9 @@ from avalattice.export.tabular import (
     TableSchema,
     check_table,
     filter_rows,
+    read_csv,
     read_table,
+    write_csv,
     write_table,
 )
 
@@ -43,6 +45,7 @@ SCHEMA = TableSchema(
         Column("share_reason", TEXT, "why the share is undefined", nullable=True),
     ),
 )
+LISTS = (F32_LIST, TEXT_LIST)
 OTHER = TableSchema("other", ("id",), (Column("id", I32, "a number"),))
 
 
@@ -246,6 +249,55 @@ def test_a_file_that_is_no_table_is_refused(tmp_path, content):
             check_table(tmp_path / name, [SCHEMA])
         with pytest.raises(SchemaError, match=rf"{name}: not a readable Parquet file"):
             read_table(tmp_path / name, SCHEMA)
+
+
+FLAT = TableSchema("flat", SCHEMA.key, tuple(c for c in SCHEMA.columns if c.type not in LISTS))
+
+
+def as_csv(tmp_path, *rows: dict):
+    """Rows without lists, as a CSV file."""
+    names = [column.name for column in FLAT.columns]
+    path = tmp_path / "flat.csv"
+    with path.open("wb") as file:
+        write_csv(FLAT.table({name: row[name] for name in names} for row in rows), file)
+    return path
+
+
+def test_a_csv_file_read_by_its_schema_is_the_table(tmp_path):
+    """Types, bits, undefined values, quotes and line feeds come back; an empty text is no null."""
+    rows = [
+        row(share=0.1 + 0.2, tau=np.float32(1 / 3), name='a "b",\nc', flag=False),
+        row(id=1, share=None, share_reason="none, as it were"),
+        row(id=2, share=1.0, share_reason=""),
+        row(id=3, name="null"),
+    ]
+    back = read_csv(as_csv(tmp_path, *rows), FLAT)
+    assert back.equals(FLAT.table({c.name: r[c.name] for c in FLAT.columns} for r in rows))
+    assert back["share_reason"].to_pylist() == [None, "none, as it were", "", None]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"id"', b'"other"'),
+        (b"0.5", b"half"),
+        (b"0.5", b"1.5"),
+        (b"0.5", b"nan"),
+        (b",3,", b",3.5,"),
+        (b",3,", b",,"),
+        (b"true", b"maybe"),
+        (b',"flag"', b""),
+    ],
+)
+def test_a_broken_csv_file_is_refused_with_its_path(tmp_path, old, new):
+    """Another column, type or range, or a value that must be defined, is named with its file."""
+    path = as_csv(tmp_path, row())
+    read_csv(path, FLAT)
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(SchemaError, match=r"flat\.csv: not table flat as CSV"):
+        read_csv(path, FLAT)
 
 
 def test_rows_are_filtered_by_value():

@@ -43,10 +43,11 @@ def rows(run: Path, table: str) -> list[dict[str, object]]:
 
 
 def test_every_artifact_of_the_stage_table_is_written_and_indexed(finished: Workplace) -> None:
-    """A complete run's index holds exactly what its stage declares, its log and its config."""
+    """A complete run's index holds what its stage declares, its log and its config, and no more."""
     for tag, stage in STAGES.items():
-        record = read_record(finished.run(str(tag)))
-        assert set(record.artifact_index) == {*stage.outputs, *OUTSIDE_THE_PROMISE}
+        found = set(read_record(finished.run(str(tag))).artifact_index)
+        declared = {*stage.outputs, *OUTSIDE_THE_PROMISE}
+        assert declared <= found <= declared | set(stage.optional_outputs)
 
 
 def test_forward_passes_are_two_per_calibration_window_and_one_per_gain(

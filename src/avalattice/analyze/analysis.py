@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from avalattice import __version__
 from avalattice.analyze.conditions import (
+    MOST_SHOWN,
     NAME,
     Advance,
     AnalysedCondition,
@@ -280,13 +281,9 @@ def _fits(
     crackling: list[Row] = []
     for each in conditions:
         report = each.avalanches
-        shared = fitted_columns(
-            provenance, window_set, each.condition, each.described, resamples
-        )
+        shared = fitted_columns(provenance, window_set, each.condition, each.described, resamples)
         tails += tail_rows(shared, report.statistics, report.null)
-        crackling.append(
-            crackling_row(shared, report.statistics, report.null, report.whole_tokens)
-        )
+        crackling.append(crackling_row(shared, report.statistics, report.null, report.whole_tokens))
     return T04_TAIL_FITS.table(tails), T05_CRACKLING_DIAGNOSTICS.table(crackling)
 
 
@@ -335,6 +332,8 @@ def _notes(
             f"few windows: {given.n_windows} are fewer than {CONST.FEW_WINDOWS}, so that "
             "95 % intervals cover less than they say"
         )
+    if not given.gains and len(conditions) > MOST_SHOWN:
+        yield f"figures show the first {MOST_SHOWN} of {len(conditions)} conditions; tables, all"
     limit = CONST.CC_MAX_COMPONENTS_PER_SEQ_HARDFAIL
     for each in conditions:
         most = int(each.described.table.components_per_window().max(initial=0))

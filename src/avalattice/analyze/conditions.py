@@ -32,6 +32,9 @@ NAME: Final = "analyze"
 PARTS: Final = 2
 """Parts of a condition's analysis: its nulls, then its avalanches."""
 
+MOST_SHOWN: Final = 12
+"""Conditions without a curve that figures of single rasters show: the first of them."""
+
 Advance = Callable[[], object]
 _LEAST = {
     "bootstrap_reps": 100,

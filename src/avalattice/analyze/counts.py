@@ -122,12 +122,12 @@ class GivenCounts:
     @property
     def n_windows(self) -> int:
         """N."""
-        return self.A.shape[1]
+        return int(self.A.shape[1])
 
     @property
     def n_tokens(self) -> int:
         """T."""
-        return self.A.shape[3]
+        return int(self.A.shape[3])
 
     @property
     def event(self) -> str:
@@ -169,7 +169,8 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         unknown = [name for name in names if name not in KEYS]
         _refuse_slips(path, unknown)
         notes = [f"arrays of the file that were not looked at: {', '.join(unknown)}"]
-        return read_members(path, [name for name in KEYS if name in names]), notes if unknown else []
+        wanted = [name for name in KEYS if name in names]
+        return read_members(path, wanted), notes if unknown else []
     if len(names) == 1 and names[0] not in KEYS:
         counts = read_members(path, names)[names[0]]
         return {COUNTS: counts}, [f"the file's only array, {names[0]}, was taken for {COUNTS}"]
@@ -209,7 +210,7 @@ def _stack(
     total = float(given.sum(dtype=np.float64))
     if total > _MOST_EVENTS:
         raise ArrayError(
-            f"{place}{COUNTS}: counts add up to {total:.3g}, more than the 2^53 whose sums are exact"
+            f"{place}{COUNTS}: counts add up to {total:.3g}, but sums are exact up to 2^53 only"
         )
     narrow = given.max() <= np.iinfo(np.uint16).max
     stack = np.ascontiguousarray(given, np.uint16 if narrow else np.int64)
@@ -257,9 +258,7 @@ def _whole(name: str, values: npt.ArrayLike, place: str) -> np.ndarray:
         )
     fractional = ~np.isfinite(array) | (array != np.floor(array))
     if fractional.any():
-        raise ArrayError(
-            f"{place}{name} must be whole numbers, found {_first(fractional, array)}"
-        )
+        raise ArrayError(f"{place}{name} must be whole numbers, found {_first(fractional, array)}")
     if array.size and np.abs(array).max() > _MOST_EVENTS:
         raise ArrayError(f"{place}{name} must be below 2^53, found {np.abs(array).max():.3g}")
     return array.astype(np.int64)
@@ -339,4 +338,4 @@ def _decimal(value: object, place: str) -> Decimal:
         pass
     if not gain.is_finite() or gain < 0 or not math.isfinite(float(gain)):
         raise InputError(f"{place}{GAIN} must be numbers of at least 0, found {value!r}")
-    return gain
+    return Decimal(decimal_text(gain))

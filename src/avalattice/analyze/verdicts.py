@@ -121,6 +121,8 @@ def _judge_curve(
     at_gstar = rows_at_gstar(choice, WindowSet.CALIBRATION, **vars(rows))
     near = any(each.percolation.near for each in ordered if each.condition.gain == choice.gain)
     entries = judge_curve(choice, peak, *at_gstar, near_percolation=near)
+    if choice.gain is None:
+        return entries
     return [
         entry.model_copy(update={"reason": f"{entry.reason}; {SAME_WINDOWS}"}) for entry in entries
     ]

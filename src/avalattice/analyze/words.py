@@ -11,6 +11,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from avalattice.analyze.analysis import Analysis
 from avalattice.analyze.counts import TOKEN_IDS
 from avalattice.analyze.verdicts import SAME_WINDOWS
@@ -19,6 +21,7 @@ from avalattice.export.avalanche_rows import SIZE, SPAN
 from avalattice.export.documents import SignatureEntry
 from avalattice.export.figures.words import gain_words
 from avalattice.lattice.percolation import PercolationContext
+from avalattice.stats.gstar import crossings
 from avalattice.stats.tails import STATUS_OK
 
 Row = dict[str, Any]
@@ -29,6 +32,8 @@ _LABEL: Final = 13  # columns of a line's name
 _SMALLEST_P: Final = 1e-99  # smaller ones may be zero for want of digits
 _CURVE: Final = ("g", "p", "b_time", "b_depth", "b_tot [95 %]", "perm.", "chi", "alpha", "gamma")
 """Columns of the curve: perm. is b_tot expected under permutation, alpha that of sizes."""
+_DOUBT: Final = "?"
+_NO_ANCESTORS: Final = "no occupied site has a successor"
 _REMAINS: Final = "Permutation and shift leave what all layers share at a token."
 _WITHOUT_TOKENS: Final = (
     "Exchange within token ids would remove what the token alone explains; it needs "
@@ -47,7 +52,7 @@ def summary_text(analysis: Analysis) -> str:
         analysis: what was found.
     """
     rows = _Rows(analysis)
-    shown = range(len(analysis.conditions))
+    shown = list(range(len(analysis.conditions)))
     blocks = [list(_head(analysis))]
     if analysis.choice:
         blocks.append(list(_curve(analysis, rows)))
@@ -81,13 +86,13 @@ def _head(analysis: Analysis) -> Iterator[str]:
     what = "occupied sites" if given.sites_only else "event counts"
     conditions = "one condition" if n_conditions == 1 else f"{n_conditions} conditions"
     kind = f"{conditions}, one curve against the gain" if given.gains else conditions
-    yield (
-        f"{given.name}: {what} of {n_windows} windows, {n_layers} layers, {n_tokens} tokens; {kind}"
-    )
-    yield (
+    axes = f"{n_windows} windows, {n_layers} layers, {n_tokens} tokens"
+    yield from _wrapped(f"{given.name}: {what} of {axes}; {kind}", "")
+    yield from _wrapped(
         f"{analysis.run_id}: {options.adjacency}, {options.denominator}, "
         f"{options.bootstrap_reps} window resamples, {options.null_replicates} draws of each null, "
-        f"seed {options.seed}"
+        f"seed {options.seed}",
+        "",
     )
 
 
@@ -104,6 +109,8 @@ def _curve(analysis: Analysis, rows: _Rows) -> Iterator[str]:
         cells = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
         chosen = "  g*" if choice.gstar is not None and line[0] == choice.gstar else ""
         yield f"  {'  '.join(cells)}{chosen}"
+    if any(cell.endswith(_DOUBT) for line in body for cell in line):
+        yield f"  {_DOUBT} not assessable, or a gate failed: T04 and T05 say why"
     if choice.gstar is None:
         sentence = f"no g*: {choice.reason}"
     else:
@@ -113,6 +120,16 @@ def _curve(analysis: Analysis, rows: _Rows) -> Iterator[str]:
             f"g* = {choice.gstar}, {verdict}; b_tot = 1 at g = {_with_ends(*ends)}; {SAME_WINDOWS}"
         )
     yield from _wrapped(sentence, "  ")
+    n_crossings = _n_crossings([rows.summary[c] for c in order])
+    if n_crossings > 1:
+        yield f"  b_tot crosses one {n_crossings} times on this grid: g* is one of several"
+
+
+def _n_crossings(rows: Sequence[Row]) -> int:
+    """How often b_tot passes one along the grid."""
+    points = [(row["g"], row["b_tot"]) for row in rows if row["b_tot"] is not None]
+    gains, b_tot = np.array(points, dtype=np.float64).reshape(-1, 2).T
+    return len(crossings(gains, b_tot))
 
 
 def _curve_cells(rows: _Rows, c: int) -> list[str]:
@@ -125,8 +142,8 @@ def _curve_cells(rows: _Rows, c: int) -> list[str]:
         _interval(row, "b_tot"),
         _number(row["b_tot_perm_exact"]),
         _number(row["chi"]),
-        _number(tail["alpha_powerlaw"]) + ("" if tail["status"] == STATUS_OK else "?"),
-        _number(row["crackling_gamma"]) + ("" if row["crackling_reason"] is None else "?"),
+        _number(tail["alpha_powerlaw"]) + ("" if tail["status"] == STATUS_OK else _DOUBT),
+        _number(row["crackling_gamma"]) + ("" if row["crackling_reason"] is None else _DOUBT),
     ]
 
 
@@ -141,7 +158,8 @@ def _condition(analysis: Analysis, rows: _Rows, c: int) -> Iterator[str]:
     few = " (few windows: intervals too narrow)" if row["few_windows"] else ""
     yield (f"at g* = {gain_words(row['g'])}" if on_curve else each.condition.target_label) + few
     yield from _line("occupancy p", _percolation(each.percolation))
-    yield from _line("rate", f"{_number(row['achieved_rate_mean'])} {unit} per site")
+    if not analysis.given.sites_only:  # whose rate is the occupancy
+        yield from _line("rate", f"{_number(row['achieved_rate_mean'])} {unit} per site")
     yield from _branching(row, nulls, adjusted=len(rows.summary) > 1)
     yield from _line("chi", f"{_interval(row, 'chi')} {unit}", row["chi_reason"])
     yield from _avalanches(row, unit)
@@ -156,11 +174,12 @@ def _condition(analysis: Analysis, rows: _Rows, c: int) -> Iterator[str]:
 
 def _percolation(context: PercolationContext) -> str:
     distance = context.occupancy - context.threshold
-    side = "below" if distance < 0 else "above"
-    near = ", near it: broad tails need no dynamics" if context.near else f" {side} it"
+    where = f"{abs(distance):.3f} {'below' if distance < 0 else 'above'} it"
+    if context.near:
+        where = "near it, where tails are broad without dynamics"
     return (
         f"{context.occupancy:.3f}, {context.occupancy_min:.3f} to {context.occupancy_max:.3f} over "
-        f"layers; p_c = {context.threshold:.3f}, {abs(distance):.3f}{near}"
+        f"layers; p_c = {context.threshold:.3f}, {where}"
     )
 
 
@@ -178,7 +197,7 @@ def _branching(row: Row, nulls: Row, *, adjusted: bool) -> Iterator[str]:
             f"{_interval(row, name)}; {null} {_number(row[expected])}, surplus "
             f"{_interval(row, surplus)}{'' if p is None else f', {name_p} {_p(p)}'}"
         )
-        yield from _line(name, words, "" if row[name] is not None else row["branching_reason"])
+        yield from _line(name, words, "" if row[name] is not None else _NO_ANCESTORS)
     if nulls["b_depth_token_id_exact"] is not None:
         yield from _line(
             "token ids",
@@ -222,9 +241,7 @@ def _tail(row: Row) -> str:
 
 def _gamma(row: Row) -> str:
     gamma = _with_ends(row["crackling_gamma"], row["crackling_ci_low"], row["crackling_ci_high"])
-    difference = _with_ends(
-        row["dcc_signed"], row["dcc_signed_ci_low"], row["dcc_signed_ci_high"]
-    )
+    difference = _with_ends(row["dcc_signed"], row["dcc_signed_ci_low"], row["dcc_signed_ci_high"])
     words = (
         f"{gamma}; predicted {_number(row['gamma_pred'])}, difference {difference}; permuted rows "
         f"{_number(row['gamma_null_perm'])}, permuted tokens {_number(row['gamma_null_tokens'])}"

@@ -14,7 +14,7 @@ import typer
 
 from avalattice import __version__, canon
 from avalattice.canon import Command
-from avalattice.cli import report, runs, stages  # noqa: F401 - they register their subcommands
+from avalattice.cli import analyze, report, runs, stages  # noqa: F401 - they register their subcommands
 from avalattice.cli.app import app
 from avalattice.errors import AvalatticeError, ConfigError, ExitCode, ResourceError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from avalattice.cli.app import app
 from avalattice.cli.options import RUNS_DIR, DebugOption, JsonOption, RunsArgument
 from avalattice.cli.output import emit, record_text, table
 from avalattice.errors import ExitCode, InputError
+
+if TYPE_CHECKING:
+    from avalattice.store.verify import Verification
 
 
 @app.command(rich_help_panel="Runs")
@@ -89,32 +92,43 @@ def show(
 
 @app.command(rich_help_panel="Runs")
 def verify(
-    place: Annotated[Path, typer.Argument(help="A folder of runs, or one run.")] = RUNS_DIR,
+    place: Annotated[Path, typer.Argument(help="A folder of runs, one run, or a zip.")] = RUNS_DIR,
     deep: Annotated[bool, typer.Option("--deep", help="Hash the model's files anew too.")] = False,
     json_: JsonOption = False,
     debug: DebugOption = False,  # noqa: ARG001 - read by main
 ) -> None:
     """Hash every artifact, check every schema, walk the dependencies; exit 2 on a fault."""
-    from avalattice.deep import check_sources
     from avalattice.schemas import ARTIFACT_SCHEMAS
-    from avalattice.store.runs import RunStore
-    from avalattice.store.verify import verify_runs
 
-    if not place.is_dir():
-        raise InputError(f"{place}: no such folder")
-    single = place.name.startswith("RUN_")
-    found = verify_runs(
-        RunStore(place.absolute().parent if single else place),
-        [place.absolute().name] if single else None,
-        schemas=ARTIFACT_SCHEMAS,
-        deep=check_sources if deep else None,
-    )
+    if place.is_file():
+        from avalattice.release_check import verify_release
+
+        found = verify_release(place, schemas=ARTIFACT_SCHEMAS)
+    elif place.is_dir():
+        found = _verify_folder(place, deep=deep)
+    else:
+        raise InputError(f"{place}: no such folder or release")
     lines = [f"fault: {fault}" for fault in found.faults]
     lines += [f"incomplete: {run_id}" for run_id in found.incomplete]
     lines.append(f"{len(found.complete)} complete runs checked, {len(found.faults)} faults")
     emit(asdict(found), as_json=json_, text="\n".join(lines))
     if found.faults:
         raise typer.Exit(ExitCode.INPUT)
+
+
+def _verify_folder(place: Path, *, deep: bool) -> Verification:
+    from avalattice.deep import check_sources
+    from avalattice.schemas import ARTIFACT_SCHEMAS
+    from avalattice.store.runs import RunStore
+    from avalattice.store.verify import verify_runs
+
+    single = place.name.startswith("RUN_")
+    return verify_runs(
+        RunStore(place.absolute().parent if single else place),
+        [place.absolute().name] if single else None,
+        schemas=ARTIFACT_SCHEMAS,
+        deep=check_sources if deep else None,
+    )
 
 
 @app.command("rm", rich_help_panel="Runs")

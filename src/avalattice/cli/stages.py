@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avalattice.canon import OUTPUT, Command, DatasetRole, ModelRole, RunSubdir, StageTag
+from avalattice.canon import Command, DatasetRole, ModelRole
 from avalattice.cli.app import app
 from avalattice.cli.options import (
     DEFAULT_CONFIG,
@@ -27,6 +27,7 @@ from avalattice.cli.options import (
     RunsDirOption,
 )
 from avalattice.cli.output import emit, plan_table, table
+from avalattice.cli.verdicts import verdict_lines
 from avalattice.errors import ExitCode, InputError, RunExistsError
 from avalattice.stagetable import STAGES, Stage
 
@@ -153,43 +154,51 @@ def run(
     json_: JsonOption = False,
     debug: DebugOption = False,  # noqa: ARG001 - read by main
 ) -> None:
-    """Run whatever is missing, in order, with one model load; incomplete runs are resumed."""
+    """Run whatever is missing, in order, with one model load; incomplete runs are resumed.
+
+    Of several model roles, each runs phases 1 to 6 before any paper is written: a paper compares
+    them.
+    """
     stages = _between(from_, to)
+    pipelines = [
+        Asked(config, role, device, dtype, batch_size, runs_dir, dep, progress).pipeline()
+        for role in _roles(roles)
+    ]
+    if dry_run:
+        for pipeline in pipelines:
+            made = _make_plan(pipeline)
+            emit(asdict(made), as_json=json_, text=plan_table(made))
+        return
     finished: list[dict[str, str]] = []
-    for role in _roles(roles):
-        asked = Asked(config, role, device, dtype, batch_size, runs_dir, dep, progress)
-        pipeline = asked.pipeline()
-        if dry_run:
-            plan_of_role = _make_plan(pipeline)
-            emit(asdict(plan_of_role), as_json=json_, text=plan_table(plan_of_role))
-            continue
-        for stage in stages:
-            if lacking := pipeline.unconfigured(stage):
-                say = pipeline.session.reporter.say if json_ else typer.echo
-                say(_skipped(stage, lacking))
-                continue
-            run_id, state = _run_if_missing(pipeline, stage)
-            folder = str(pipeline.session.store.folder(run_id))
-            finished.append({"stage": str(stage.command), "run_id": run_id, "path": folder})
-            if not json_:
-                typer.echo(f"{run_id} {state}: {folder}")
-        if not json_ and not dry_run:
-            typer.echo(_words(pipeline))
-    if json_ and not dry_run:
+    for half in _halves(stages):
+        for pipeline in pipelines:
+            for stage in half:
+                finished += _finish(pipeline, stage, quiet=json_)
+            pipeline.session.release_model()  # two models need not fit into memory together
+    if json_:
         emit(finished, as_json=True, text="")
+        return
+    for pipeline in pipelines:
+        typer.echo("\n" + "\n".join(verdict_lines(pipeline)))
 
 
-def _words(pipeline: Pipeline) -> str:
-    """What was found, as far as the pipeline has come, in words."""
-    from avalattice.export.documents import GStarDocument, read_document
+def _halves(stages: list[Stage]) -> tuple[list[Stage], list[Stage]]:
+    """The stages that look at one model alone, and those that compare the two."""
+    first = [stage for stage in stages if not (stage.peer_inputs or stage.packs)]
+    return first, [stage for stage in stages if stage not in first]
 
-    state, run_id = pipeline.status(STAGES[StageTag.S02B])
-    if state != "complete" or run_id is None:
-        return "g* is not chosen yet"
-    reader = pipeline.session.store.open(run_id)
-    path = reader.path(f"{RunSubdir.RESULTS}/{OUTPUT.GSTAR_JSON_BASENAME}")
-    document = read_document(path, GStarDocument)
-    return "\n".join(["", *(choice.words() for choice in document.choices)])
+
+def _finish(pipeline: Pipeline, stage: Stage, *, quiet: bool) -> list[dict[str, str]]:
+    """Run a stage unless it is complete or not configured, and say so."""
+    say = pipeline.session.reporter.say if quiet else typer.echo
+    if lacking := pipeline.unconfigured(stage):
+        say(_skipped(stage, lacking))
+        return []
+    run_id, state = _run_if_missing(pipeline, stage)
+    folder = str(pipeline.session.store.folder(run_id))
+    if not quiet:
+        typer.echo(f"{run_id} {state}: {folder}")
+    return [{"stage": str(stage.command), "run_id": run_id, "path": folder}]
 
 
 def _skipped(stage: Stage, lacking: list[DatasetRole]) -> str:

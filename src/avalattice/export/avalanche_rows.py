@@ -25,6 +25,7 @@ from avalattice.stats.tails import TailFit
 
 SIZE, SPAN = "size", "span_tokens"
 """The fitted variables."""
+_NO_INTERIOR = "gamma_interior is undefined: too few avalanches lie inside the border"
 
 
 def avalanche_rows(
@@ -171,7 +172,14 @@ def crackling_row(
         statistics.relation,
         statistics.collapse,
     )
-    reasons = (crackling.reason, relation.reason, collapse.reason)
+    reasons = (
+        crackling.reason,
+        relation.reason,
+        collapse.reason,
+        _NO_INTERIOR if math.isnan(crackling.gamma_interior) else "",
+        _why_no_mean("permuted rows", null.gamma),
+        _why_no_mean("permuted tokens", whole_tokens.gamma),
+    )
     return {
         **shared,
         "crackling_gamma": crackling.gamma,
@@ -193,6 +201,11 @@ def crackling_row(
         "pass": crackling.passed,
         "reason": "; ".join(reason for reason in reasons if reason) or None,
     }
+
+
+def _why_no_mean(draws: str, gamma: NullExponent) -> str:
+    """Why no draw of a null has a gamma; empty where one has."""
+    return f"gamma of {draws} is {gamma.reason}" if math.isnan(gamma.mean) else ""
 
 
 def _null_columns(name: str, exponent: NullExponent) -> dict[str, float]:

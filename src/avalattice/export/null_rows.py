@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
-from avalattice.canon import WindowSet
+from avalattice.canon import NullId, WindowSet
 from avalattice.export.avalanche_rows import interval_columns
 from avalattice.export.schemas.nulls import DELTA_NAMES, NULL_STATISTICS, TOKEN_SHUFFLE_NAMES
 from avalattice.export.tables import Provenance
@@ -88,8 +89,8 @@ def _exact(report: NullReport) -> dict[str, Any]:
         values |= {f"{x}_{test}_exact": getattr(exact, f"{x}_{test}_exact") for x in ("z", "p")}
     for name in DELTA_NAMES:
         values |= interval_columns(name, report.intervals[name])
-    said = dict.fromkeys(exact.reasons.values())
-    return values | {"null_reason": "; ".join(said) or None}
+    said = [*exact.reasons.values(), *_undefined_draws(report, PERMUTED, SHIFTED)]
+    return values | {"null_reason": "; ".join(dict.fromkeys(said)) or None}
 
 
 def _token_id(report: NullReport) -> dict[str, Any]:
@@ -105,11 +106,22 @@ def _token_id(report: NullReport) -> dict[str, Any]:
         "p_depth_token_id_exact",
         "exchangeable_share",
     )
-    said = [*null.reasons.values(), *([] if EXCHANGED in report.ensembles else [_NO_EXCHANGE])]
+    said = [*null.reasons.values(), *_undefined_draws(report, EXCHANGED)]
+    if EXCHANGED not in report.ensembles:
+        said.append(_NO_EXCHANGE)
     return {
         **{name: getattr(null, name) for name in names},
         "token_id_reason": "; ".join(dict.fromkeys(said)) or None,
     }
+
+
+def _undefined_draws(report: NullReport, *null_ids: NullId) -> Iterator[str]:
+    """Why numbers of drawn rasters are undefined; those of the raster itself may be defined."""
+    for null_id in null_ids:
+        if null_id in report.ensembles:
+            yield from report.ensembles[null_id].reasons.values()
+        if null_id in report.one_draw and report.one_draw[null_id].reason:
+            yield f"first null raster, {report.one_draw[null_id].reason}"
 
 
 def _ensembles(report: NullReport) -> dict[str, float]:
@@ -134,9 +146,7 @@ def _one_draw(report: NullReport) -> dict[str, float]:
     }
 
 
-def _shuffle(
-    shuffle: ShuffleReport, d_ff: Int64[np.ndarray, " L"], sites: int
-) -> dict[str, Any]:
+def _shuffle(shuffle: ShuffleReport, d_ff: Int64[np.ndarray, " L"], sites: int) -> dict[str, Any]:
     ratios, excess = shuffle.branching, shuffle.excess
     values: dict[str, Any] = {
         "b_time_tokshuffle": float(ratios.b_time),

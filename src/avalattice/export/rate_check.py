@@ -6,9 +6,9 @@ must hold the events that Phase 2 counted: k, less the values tied at tau.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -18,6 +18,8 @@ from avalattice.export.tables import Provenance, tau_of
 from avalattice.lattice.rasters import Condition
 
 Rows = Sequence[Mapping[str, Any]]
+_Layer: TypeAlias = tuple[Decimal, str, str, int]
+"""Gain, spike definition, target and layer."""
 _NOT_EXTRACTED = "no raster was extracted at this gain"
 
 
@@ -56,16 +58,33 @@ def check_grid_counts(
         events: ΣA of each condition and layer.
 
     Raises:
-        VerificationError: naming condition and layer.
+        VerificationError: naming condition and layer; also of rows or rasters without the other.
     """
-    found = {_key(condition): events[c] for c, condition in enumerate(conditions)}
+    found = {
+        (*_key(condition), layer): int(total)
+        for c, condition in enumerate(conditions)
+        for layer, total in enumerate(events[c])
+    }
+    _check_same_layers(found.keys(), {(*_row_key(row), row["layer"]) for row in thresholds})
     for row in thresholds:
-        counted = int(found[_row_key(row)][row["layer"]])
+        counted = found[*_row_key(row), row["layer"]]
         if counted != row["achieved"] or counted != row["k"] - row["ties"]:
             raise VerificationError(
                 f"gain {row['gain']}, {row['spike_def_id']}, target {row['target_label']}, layer "
                 f"{row['layer']}: the raster holds {counted} events, {row['k']} were aimed at, "
                 f"{row['achieved']} counted and {row['ties']} tied at tau"
+            )
+
+
+def _check_same_layers(rasters: Set[_Layer], rows: Set[_Layer]) -> None:
+    """A layer that only one of the two knows would escape every comparison."""
+    absent = {"thresholds table": rasters - rows, "grid's rasters": rows - rasters}
+    for where, layers in absent.items():
+        if layers:
+            gain, spike_def_id, label, layer = min(layers)
+            raise VerificationError(
+                f"gain {gain}, {spike_def_id}, target {label}, layer {layer}: missing from the "
+                f"{where}, with {len(layers) - 1} others"
             )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from avalattice.canon import CONST, AdjacencyId, GCondition
+from avalattice.errors import VerificationError
 from avalattice.export.avalanche_rows import description_columns, interval_columns
 from avalattice.export.schemas.nulls import DELTA_NAMES
 from avalattice.export.schemas.tables import SUMMARY_INTERVAL_NAMES, TESTED_NAMES
@@ -62,6 +63,7 @@ _FROM_NULLS = (
     "delta_excess_tokshuffle",
     "tokshuffle_reason",
 )
+_SAME_RASTER = ("window_set", "spike_def_id", "target_label", "gain", "b_time", "b_depth")
 _TEST_OF = dict(zip(TESTED_NAMES, ("time_perm", "depth_shift"), strict=True))
 """The null by which each tested column is judged."""
 _EXPECTED = {f"{name}_perm_mean": f"{name}_expected" for name in SUM_NAMES}
@@ -88,6 +90,9 @@ def summary_rows(
         depth: its multistep regression along layers.
         tau0: the baseline threshold; NaN of counts that no threshold made.
         rate_tolerance: the published one; NaN where rates were not matched.
+
+    Raises:
+        VerificationError: the null statistics are those of another raster.
     """
     rows = [
         {
@@ -111,6 +116,7 @@ def summary_rows(
 
 def _joined(metric: Mapping[str, Any], null: Mapping[str, Any]) -> Row:
     """The columns that phases 2 to 4 measured."""
+    _check_same_raster(metric, null)
     tests = {
         f"{name}_{column}": null[source]
         for name, test in _TEST_OF.items()
@@ -131,6 +137,23 @@ def _joined(metric: Mapping[str, Any], null: Mapping[str, Any]) -> Row:
         **tests,
         **ends,
     }
+
+
+def _check_same_raster(metric: Mapping[str, Any], null: Mapping[str, Any]) -> None:
+    """Phase 4 measured the ratios too: it must have had the same raster before it."""
+    for name in _SAME_RASTER:
+        measured, compared = metric[name], null[name]
+        undefined = _is_undefined(measured) and _is_undefined(compared)
+        if measured != compared and not undefined:
+            raise VerificationError(
+                f"cond_id {metric['cond_id']} of the {metric['window_set']} windows: {name} is "
+                f"{measured} in the metrics and {compared} in the null statistics, which are of "
+                "another raster"
+            )
+
+
+def _is_undefined(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def adjust(rows: Sequence[Row], raw: str, adjusted: str) -> None:

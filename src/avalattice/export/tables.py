@@ -18,7 +18,7 @@ from avalattice.export.schemas import INTERVAL_NAMES
 from avalattice.lattice.branching import SUM_NAMES, EdgeSums
 from avalattice.lattice.rasters import Condition
 from avalattice.stats.bootstrap import Interval
-from avalattice.stats.summary import BRANCHING_NAMES, Summary
+from avalattice.stats.summary import BRANCHING_NAMES, NO_CHI_INTERVAL, Summary
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def metrics_rows(
         ratios = {name: getattr(summary.branching, name)[c] for name in BRANCHING_NAMES}
         undefined = [name for name, value in ratios.items() if np.isnan(value)]
         chi = summary.susceptibility.chi[c]
+        no_interval = NO_CHI_INTERVAL if summary.without_chi_interval[c] else None
         row: dict[str, Any] = {
             **vars(provenance),
             "cond_id": c,
@@ -121,7 +122,7 @@ def metrics_rows(
             **ratios,
             "branching_reason": f"no ancestors: {', '.join(undefined)}" if undefined else None,
             "chi": chi,
-            "chi_reason": "fewer than two windows, or no events" if np.isnan(chi) else None,
+            "chi_reason": "fewer than two windows, or no events" if np.isnan(chi) else no_interval,
             "n_sequences": summary.n_windows,
             "few_windows": summary.few_windows,
         }

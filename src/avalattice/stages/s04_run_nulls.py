@@ -57,8 +57,8 @@ def _write_rates(
 ) -> None:
     applied = ctx.rows(StageTag.S03, OUTPUT.METRICS_PARQUET_BASENAME, METRICS)
     tau = np.array([row["tau"] for row in applied], dtype=np.float32)
-    check_applied_tau(thresholds, _conditions(held_out), tau)
     check_grid_counts(thresholds, _conditions(grid), grid.events_by_layer())
+    check_applied_tau(thresholds, _conditions(held_out), tau)
     ctx.write_table(
         OUTPUT.TAU_RATE_MATCHED_PARQUET_BASENAME,
         TAU_RATE_MATCHED,

@@ -14,13 +14,19 @@ from typing import Any
 import numpy as np
 
 from avalattice.canon import OUTPUT, StageTag, TableId, WindowSet
-from avalattice.export.avalanche_rows import avalanche_rows, crackling_row, tail_rows
+from avalattice.export.avalanche_rows import (
+    avalanche_rows,
+    crackling_row,
+    fitted_columns,
+    tail_rows,
+)
 from avalattice.export.documents import (
     GStarDocument,
     GStarEntry,
     RateTargetsDocument,
     SignaturesDocument,
 )
+from avalattice.export.figures.measured import MeasuredRaster
 from avalattice.export.schemas import (
     ANALYSIS_CONDITIONS,
     ANALYSIS_WINDOWS,
@@ -32,7 +38,7 @@ from avalattice.export.schemas import (
     T05_CRACKLING_DIAGNOSTICS,
     T06_ABLATIONS,
 )
-from avalattice.export.signature_entries import judge_curve, percolation_entry
+from avalattice.export.signature_entries import judge_curve, percolation_entry, rows_at_gstar
 from avalattice.export.summary_rows import (
     analysis_condition_rows,
     analysis_window_rows,
@@ -42,21 +48,15 @@ from avalattice.lattice.avalanches import check_component_count
 from avalattice.lattice.branching import edge_sums
 from avalattice.lattice.percolation import percolation_context
 from avalattice.lattice.rasters import Condition
-from avalattice.stages.ablations import ablation_table
+from avalattice.stages.ablations import ablated_gains, ablation_table
 from avalattice.stages.context import StageContext
-from avalattice.stages.figures import HeldOut, write_figures
+from avalattice.stages.figures import write_figures
 from avalattice.stages.metrics import draw_resamples
-from avalattice.stats.avalanche_nulls import NullAvalanches, null_avalanches
-from avalattice.stats.avalanche_statistics import (
-    AvalancheDescription,
-    AvalancheStatistics,
-    describe_avalanches,
-    fit_avalanches,
-)
+from avalattice.stats.avalanche_report import AvalancheReport, avalanche_report
+from avalattice.stats.avalanche_statistics import AvalancheDescription, describe_avalanches
 from avalattice.stats.bootstrap import Resamples
 from avalattice.stats.chi_peak import ChiPeak, chi_peak
 from avalattice.stats.multistep import MultistepBranching, multistep_depth
-from avalattice.stats.null_report import PERMUTED, permuted_rasters
 
 Row = dict[str, Any]
 
@@ -88,16 +88,17 @@ class Fitted:
     """What is fitted to a held-out raster, beside the same of permuted ones."""
 
     raster: Raster
-    statistics: AvalancheStatistics
-    null: NullAvalanches
-    """Of rasters with every row permuted."""
-    whole_tokens: NullAvalanches
-    """Of rasters with tokens permuted together with all their layers."""
+    """Of phase 3."""
+    report: AvalancheReport
+    """Its avalanches, beside those of permuted rasters."""
 
     @property
-    def held_out(self) -> HeldOut:
+    def measured(self) -> MeasuredRaster:
         """What figures show of it."""
-        return HeldOut(self.raster.condition, self.raster.A, self.statistics, self.null)
+        raster, report = self.raster, self.report
+        return MeasuredRaster(
+            raster.window_set, raster.condition, raster.A, report.statistics, report.null
+        )
 
 
 def run(ctx: StageContext) -> None:
@@ -108,8 +109,9 @@ def run(ctx: StageContext) -> None:
         described = _describe(ctx, rasters)
     with ctx.run.step("tails"):
         fitted = _fit(ctx, rasters, described)
-    with ctx.run.step("load"):
-        _ = ctx.session.model
+    if ablated_gains(gstar):  # else no pass is made
+        with ctx.run.step("load"):
+            _ = ctx.session.model
     with ctx.run.step("ablations"):
         ablations = _ablations(ctx, gstar)
     with ctx.run.step("export"):
@@ -117,7 +119,7 @@ def run(ctx: StageContext) -> None:
         _write_signatures(ctx, gstar, rasters, fitted, tables)
         _write_results(ctx, rasters, described)
     with ctx.run.step("figures"):
-        write_figures(ctx, tables, gstar, [fit.held_out for fit in fitted])
+        write_figures(ctx, tables, gstar, [fit.measured for fit in fitted])
 
 
 def _rasters(ctx: StageContext) -> list[Raster]:
@@ -168,34 +170,19 @@ def _fit(
     fitted = []
     with ctx.progress("phase 5, tails", len(held_out)) as task:
         for raster in held_out:
-            A, name = np.asarray(raster.A), raster.condition.stream_name
-            statistics = fit_avalanches(
-                A,
+            name = raster.condition.stream_name
+            report = avalanche_report(
+                np.asarray(raster.A),
                 described[raster.cond_id][0],
                 raster.resamples,
+                ctx.null_streams(raster.condition),
+                replicates=ctx.config.nulls.avalanche_replicates,
                 gof_reps=ctx.config.avalanches.gof_reps,
                 rng=ctx.rng(str(ctx.tag), *name, "goodness of fit"),
             )
-            fitted.append(
-                Fitted(
-                    raster,
-                    statistics,
-                    _null_avalanches(ctx, raster, whole_tokens=False),
-                    _null_avalanches(ctx, raster, whole_tokens=True),
-                )
-            )
+            fitted.append(Fitted(raster, report))
             task.advance()
     return fitted
-
-
-def _null_avalanches(ctx: StageContext, raster: Raster, *, whole_tokens: bool) -> NullAvalanches:
-    """The avalanches of permuted rasters, from the condition's own streams."""
-    A, purpose = np.asarray(raster.A), ("whole tokens",) if whole_tokens else ()
-    streams = ctx.null_streams(raster.condition).of_windows(PERMUTED, len(A), *purpose)
-    draws = permuted_rasters(
-        A, streams, ctx.config.nulls.avalanche_replicates, whole_tokens=whole_tokens
-    )
-    return null_avalanches(draws, ctx.config.avalanches.adjacency)
 
 
 def _ablations(ctx: StageContext, gstar: GStarDocument) -> list[Row]:
@@ -225,11 +212,14 @@ def _write_tables(
         ),
         TableId.T04_TAIL_FITS: list(
             chain.from_iterable(
-                tail_rows(_shared(ctx, fit), fit.statistics, fit.null) for fit in fitted
+                tail_rows(_shared(ctx, fit), fit.report.statistics, fit.report.null)
+                for fit in fitted
             )
         ),
         TableId.T05_CRACKLING_DIAGNOSTICS: [
-            crackling_row(_shared(ctx, fit), fit.statistics, fit.null, fit.whole_tokens)
+            crackling_row(
+                _shared(ctx, fit), fit.report.statistics, fit.report.null, fit.report.whole_tokens
+            )
             for fit in fitted
         ],
         TableId.T06_ABLATIONS: ablations,
@@ -248,18 +238,14 @@ def _write_tables(
 
 def _shared(ctx: StageContext, fit: Fitted) -> Row:
     """The columns that rows of one condition begin and end with."""
-    raster, condition = fit.raster, fit.raster.condition
-    return {
-        **vars(ctx.provenance),
-        "window_set": raster.window_set,
-        "spike_def_id": condition.spike_def_id,
-        "target_label": condition.target_label,
-        "target_rate": condition.target_rate,
-        "g": float(condition.gain),
-        "adjacency_id": fit.statistics.description.adjacency,
-        "n_sequences": raster.resamples.n_windows,
-        "few_windows": raster.resamples.few_windows,
-    }
+    raster = fit.raster
+    return fitted_columns(
+        ctx.provenance,
+        raster.window_set,
+        raster.condition,
+        fit.report.statistics.description,
+        raster.resamples,
+    )
 
 
 def _write_results(
@@ -317,7 +303,13 @@ def _write_signatures(
             for entry in judge_curve(
                 choice,
                 _chi_peak(rasters, choice),
-                *_rows_at_gstar(tables, choice),
+                *rows_at_gstar(
+                    choice,
+                    WindowSet.RASTER,
+                    summary=tables[TableId.T01_SUMMARY],
+                    tails=tables[TableId.T04_TAIL_FITS],
+                    crackling=tables[TableId.T05_CRACKLING_DIAGNOSTICS],
+                ),
                 near_percolation=near.get(
                     (choice.spike_def_id, choice.target_label, choice.gstar or ""), False
                 ),
@@ -341,24 +333,3 @@ def _chi_peak(rasters: list[Raster], choice: GStarEntry) -> ChiPeak:
     )
     totals = np.stack([raster.A.sum(axis=(1, 2), dtype=np.int64) for raster in on_curve])
     return chi_peak([raster.condition.gain for raster in on_curve], totals, on_curve[0].resamples)
-
-
-def _rows_at_gstar(
-    tables: dict[TableId, list[Row]], choice: GStarEntry
-) -> tuple[Row | None, dict[str, Row], Row | None]:
-    """T01's row, T04's by variable, and T05's, on held-out windows at g*."""
-    at = {
-        table_id: [
-            row
-            for row in rows
-            if row.get("window_set") == WindowSet.RASTER
-            and (row["spike_def_id"], row["target_label"])
-            == (choice.spike_def_id, choice.target_label)
-            and choice.gain is not None
-            and row["g"] == float(choice.gain)
-        ]
-        for table_id, rows in tables.items()
-    }
-    summary, crackling = at[TableId.T01_SUMMARY], at[TableId.T05_CRACKLING_DIAGNOSTICS]
-    tails = {row["variable"]: row for row in at[TableId.T04_TAIL_FITS]}
-    return next(iter(summary), None), tails, next(iter(crackling), None)

@@ -51,7 +51,7 @@ def run(ctx: StageContext) -> None:
         _ = ctx.session.model
     with ctx.run.step("scoring"):
         scored = _score(ctx, distinct_gains(gstar))
-    with ctx.run.step("tables"):
+    with ctx.run.step("summary"):
         _write(ctx, gstar, scored)
 
 

@@ -130,6 +130,10 @@ class Session:
             ),
         )
 
+    def release_model(self) -> None:
+        """Forget the loaded model; it is loaded again when it is asked for."""
+        self.__dict__.pop("model", None)
+
     @cached_property
     def tokenizer(self) -> Any:
         """The model's tokenizer."""

@@ -19,7 +19,7 @@ from avalattice.lattice.null_sums import excess_from_sums, null_sums_of_edges
 from avalattice.stats.avalanche_statistics import AvalancheDescription, describe_avalanches
 from avalattice.stats.bootstrap import Interval, Resamples
 from avalattice.stats.excess import excess_intervals
-from avalattice.stats.summary import summarise
+from avalattice.stats.summary import NO_CHI_INTERVAL, summarise
 
 EXCESS = ("b_tot", "delta_b_tot", "delta_b_depth_shift")
 
@@ -37,7 +37,7 @@ class Ablation:
     described: Mapping[AdjacencyId, AvalancheDescription]
     """Avalanches under both adjacencies."""
     reason: str
-    """Why a number is NaN; empty where none is."""
+    """Why a number or an interval is NaN; empty where none is."""
 
 
 def measure_ablation(
@@ -69,7 +69,8 @@ def measure_ablation(
     )
     of_excess = excess_intervals(per_window, resamples, denominator=denominator)
     chi = summary.chi_interval
-    reasons = (excess.reason, summary.susceptibility.reason)
+    no_interval = NO_CHI_INTERVAL if summary.without_chi_interval[0] else None
+    reasons = (excess.reason, summary.susceptibility.reason, no_interval)
     return Ablation(
         numbers={name: float(getattr(excess, name)) for name in EXCESS}
         | {"chi": float(summary.susceptibility.chi[0])},

@@ -234,16 +234,17 @@ def shuffle_report(
         shuffled: the same of shuffled input, one for each draw; at least one.
         resamples: of the N windows.
         denominator: of the branching ratios.
+
+    Raises:
+        ArrayError: there is no draw, or one is of other windows.
     """
+    excess = paired_excess(
+        null_sums(A), [null_sums(draw) for draw in shuffled], resamples, denominator=denominator
+    )
     edges = np.sum([edge_sums(draw).values for draw in shuffled], axis=0)
     return ShuffleReport(
         branching=branching_from_sums(edges.sum(axis=(0, 1)), denominator=denominator),
         events_layers=edges[..., _EVENTS].sum(axis=0) / len(shuffled),
-        excess=paired_excess(
-            null_sums(A),
-            [null_sums(draw) for draw in shuffled],
-            resamples,
-            denominator=denominator,
-        ),
+        excess=excess,
         n_draws=len(shuffled),
     )

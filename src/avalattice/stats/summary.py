@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from avalattice.lattice.branching import (
     SUM_NAMES,
@@ -33,6 +33,7 @@ from avalattice.stats.bootstrap import (
 )
 
 BRANCHING_NAMES = ("b_time", "b_depth", "b_tot", "b_time_count", "b_depth_count", "b_tot_count")
+NO_CHI_INTERVAL = "no interval of chi: window totals do not vary enough"
 _SITES, _EVENTS = SUM_NAMES.index("sites"), SUM_NAMES.index("events")
 
 
@@ -64,6 +65,12 @@ class Summary:
     """N."""
     few_windows: bool
     """Whether intervals rest on too few windows to be quoted without a warning."""
+
+    @property
+    def without_chi_interval(self) -> Bool[np.ndarray, " C"]:
+        """Whether chi is defined and its interval is not: see :data:`NO_CHI_INTERVAL`."""
+        ends = self.chi_interval.low + self.chi_interval.high
+        return np.asarray(np.isnan(ends) & ~np.isnan(self.susceptibility.chi))
 
 
 def summarise(

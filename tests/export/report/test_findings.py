@@ -111,7 +111,7 @@ def held_out(delta: float, p: float | None, g: float = 1.0, window_set=WindowSet
     [
         ([held_out(0.1, 0.01), held_out(0.2, 0.04)], "2 of 2 curves", ", by 0.1 to 0.2;"),
         ([held_out(0.1, 0.01), held_out(0.2, 0.06)], "1 of 2 curves", ", by 0.1;"),
-        ([held_out(-0.1, 0.01)], "none of 1 curve ", "0.05);"),
+        ([held_out(-0.1, 0.01)], "none of 1 curve ", "(adjusted p < 0.05)."),
         ([held_out(0.1, 0.01), held_out(0.1, 0.01, g=1.3)], "1 of 1 curve ", ", by 0.1;"),
         (
             [held_out(0.1, 0.01), held_out(0.1, 0.01, window_set=WindowSet.CALIBRATION)],

@@ -60,7 +60,8 @@ def test_every_column_is_shown_once(name):
     plain = [c.name for c in words.schema.columns if not pa.types.is_list(c.type)]
     assert sorted(names) == sorted(plain)
     assert names[: table.n_leads] == [lead.name for lead in words.leads]
-    assert names[-2:] == ["config_hash", "code_version"]
+    provenance = "run_id stage_id model_id dataset_role config_hash code_version".split()
+    assert [name for name in names[-7:] if name != "model_role"][-6:] == provenance
 
 
 def test_the_model_s_role_leads_where_there_are_two():
@@ -102,13 +103,17 @@ def test_an_interval_stands_behind_its_number():
 
 def test_a_dash_says_why():
     """An undefined number has the reason of its own column behind, not another's."""
-    reasons = {"chi_reason": "one window", "null_reason": "no ancestors"}
+    reasons = {
+        "chi_reason": "one window",
+        "null_reason": "no ancestors",
+        "branching_reason": "nothing fires",
+    }
     (row,) = shown([t01(chi=None, delta_b_time=None, b_depth_mr=None, **reasons)])
     assert {row[n].text for n in ("chi", "delta_b_time", "b_depth_mr")} == {DASH}
     assert row["chi"].full == "one window"
     assert row["delta_b_time"].full == "no ancestors"
     assert "no reason" in row["b_depth_mr"].full
-    assert row["branching_reason"].full == "nothing is wrong"
+    assert row["b_depth_mr_reason"].full == "nothing is wrong"
     assert row["chi"].is_null
     assert not row["b_tot"].is_null
 

@@ -14,9 +14,17 @@ from typing import TYPE_CHECKING, Any, Final
 from avalattice.canon import CONST, WindowSet
 from avalattice.export.documents import GStarDocument, GStarEntry
 from avalattice.export.figures.panels import key, points
-from avalattice.export.figures.rows import Row, ends, in_order, numbers, select, targets
+from avalattice.export.figures.rows import (
+    Row,
+    ends,
+    in_order,
+    numbers,
+    select,
+    targets,
+    without_gain,
+)
 from avalattice.export.figures.style import GREY, Mark, target_mark
-from avalattice.export.figures.words import WINDOW_SET_WORDS, plain
+from avalattice.export.figures.words import plain, target_words, window_words
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -85,21 +93,31 @@ def target_entries(rows: Sequence[Row]) -> list[Artist]:
     """The targets, by shade and marker."""
     labels = targets(rows)
     return [
-        key(f"target {plain(label)}", target_mark(GREY, place, len(labels)))
+        key(target_words(label), target_mark(GREY, place, len(labels)))
         for place, label in enumerate(labels)
     ]
 
 
 def window_set_entries(rows: Sequence[Row]) -> list[Artist]:
     """The window sets that there are."""
-    held_out = f"{WINDOW_SET_WORDS[WindowSet.RASTER]}, g = {CONST.GAIN_BASELINE} and g*"
-    in_sample = WINDOW_SET_WORDS[WindowSet.CALIBRATION]
-    entries = {
-        WindowSet.CALIBRATION: key(in_sample, Mark(GREY), linestyle="-"),
-        WindowSet.RASTER: key(held_out, Mark(GREY, filled=False)),
-    }
-    present = {row["window_set"] for row in rows}
-    return [entry for window_set, entry in entries.items() if window_set in present]
+    words = {row["window_set"]: window_words(row) for row in rows}
+    entries = []
+    if WindowSet.CALIBRATION in words:
+        entries.append(key(words[WindowSet.CALIBRATION], Mark(GREY), linestyle="-"))
+    if WindowSet.RASTER in words:
+        held_out = f"{words[WindowSet.RASTER]}, g = {CONST.GAIN_BASELINE} and g*"
+        entries.append(key(held_out, Mark(GREY, filled=False)))
+    return entries
+
+
+def gain_entries(rows: Sequence[Row]) -> list[Artist]:
+    """Gain 1 and g*, where they are told apart by filling; none of counts without a gain."""
+    if all(without_gain(row) for row in rows):
+        return []
+    return [
+        key(f"g = {CONST.GAIN_BASELINE}", Mark(GREY)),
+        key("g*", Mark(GREY, filled=False)),
+    ]
 
 
 def expected_entry() -> Artist:

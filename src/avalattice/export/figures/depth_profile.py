@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from avalattice.canon import CONST
+from avalattice.export.figures.curves import gain_entries
 from avalattice.export.figures.panels import (
     defined,
     empty_figure,
@@ -17,13 +17,14 @@ from avalattice.export.figures.panels import (
     legend,
     panel_grid,
     say,
+    whole_numbers,
 )
 from avalattice.export.figures.rows import Row, is_baseline, spike_definitions, targets
 from avalattice.export.figures.style import (
     GREY,
-    SPIKE_MARKER,
     Mark,
     spike_colour,
+    spike_marker,
     styled,
 )
 from avalattice.export.figures.words import (
@@ -31,9 +32,9 @@ from avalattice.export.figures.words import (
     SYMBOL,
     UNIT,
     gain_words,
-    plain,
     small_print,
     target_note,
+    target_words,
 )
 from avalattice.lattice.layer_profile import LayerProfile
 
@@ -72,11 +73,12 @@ def draw_depth_profile(profiles: Sequence[DepthProfile]) -> Figure:
         chosen = [profile for profile in profiles if profile.row["target_label"] == label]
         for panel, name in zip(panels, _NAMES, strict=True):
             _panel(panel, chosen, name)
-        panels[0].set_ylabel(f"target {plain(label)}")
+        panels[0].set_ylabel(target_words(label))
     for panel, name in zip(grid[0], _NAMES, strict=True):
         panel.set_title(f"{SYMBOL[name]}, {UNIT[name]}", loc="left")
     for panel in grid[-1]:
         panel.set_xlabel("layer")
+        whole_numbers(panel, "x")
     _legend(figure, rows)
     note = r"$b_\mathrm{depth}$ stands at the layer of the ancestor."
     foot(figure, small_print(rows, note, target_note(rows)))
@@ -94,7 +96,7 @@ def _panel(panel: Axes, profiles: Sequence[DepthProfile], name: str) -> None:
         expected = getattr(profile.layers, f"{name}_perm_exact", None)  # occupancy has none
         if expected is not None and at_one:
             panel.plot(layers, expected, color=colour, linestyle="--", linewidth=0.7, alpha=0.7)
-        mark = Mark(colour, SPIKE_MARKER[definition], at_one, 2.5)
+        mark = Mark(colour, spike_marker(definition), at_one, 2.5)
         panel.plot(
             layers,
             values,
@@ -112,14 +114,13 @@ def _legend(figure: Figure, rows: Sequence[Row]) -> None:
     entries = [
         key(
             SPIKE_WORDS[definition],
-            Mark(spike_colour(definition), SPIKE_MARKER[definition]),
+            Mark(spike_colour(definition), spike_marker(definition)),
             linestyle="-",
         )
         for definition in spike_definitions(rows)
     ]
-    more = [
-        key(f"g = {CONST.GAIN_BASELINE}", Mark(GREY)),
-        key("g*", Mark(GREY, filled=False)),
-        key("expected under permutation, g = 1", color=GREY, linestyle="--", linewidth=0.7),
-    ]
+    gains = gain_entries(rows)
+    where = ", g = 1" if gains else ""
+    expected = f"expected under permutation{where}"
+    more = [*gains, key(expected, color=GREY, linestyle="--", linewidth=0.7)]
     legend(figure, [*entries, *more])

@@ -63,9 +63,9 @@ from avalattice.export.figures.words import (
     SPIKE_TITLE,
     SYMBOL,
     axis_label,
-    plain,
     small_print,
     target_note,
+    target_words,
 )
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def draw_chi_curves(summary: Sequence[Row], gstar: GStarDocument) -> Figure:
     for panel, definition in zip(grid[0], definitions, strict=True):
         panel.set_title(SPIKE_TITLE[definition], loc="left")
     for panels, label in zip(grid, labels, strict=True):
-        panels[0].set_ylabel(f"target {plain(label)}\n{axis_label('chi', lines=False)}")
+        panels[0].set_ylabel(f"{target_words(label)}\n{axis_label('chi', lines=False)}")
         if (numbers(select(summary, target_label=label), "chi") > 0).any():
             log_axis(panels[0], "y", numbers=5)  # shared by the row
     ends = key("larger of the grid's ends", color="0.45", linestyle=DOTTED)

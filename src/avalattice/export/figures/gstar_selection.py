@@ -64,6 +64,7 @@ from avalattice.export.figures.words import (
     plain,
     small_print,
     target_note,
+    target_words,
     wrapped,
 )
 
@@ -109,7 +110,7 @@ def draw_gstar_selection(summary: Sequence[Row], gstar: GStarDocument) -> Figure
         _strip(strip, choice, gain_step(gains))
         gain_axis(strip, gains, label=i == len(labels) - 1)
     for i, label in enumerate(labels):
-        grid[2 * i, 0].set_ylabel(f"target {plain(label)}\n{SYMBOL['b_tot']}")
+        grid[2 * i, 0].set_ylabel(f"{target_words(label)}\n{SYMBOL['b_tot']}")
         grid[2 * i + 1, 0].set_ylabel("share")
     headings(grid[0], [SPIKE_TITLE[definition] for definition in definitions])
     legend(figure, _entries(summary))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from avalattice.canon import CONST, WindowSet
+from avalattice.canon import WindowSet
+from avalattice.export.figures.curves import gain_entries
 from avalattice.export.figures.panels import (
     category_axis,
     defined,
@@ -41,7 +42,9 @@ from avalattice.export.figures.words import (
     plain,
     small_print,
     target_note,
+    target_words,
 )
+from avalattice.lattice.rasters import GIVEN_COUNTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,10 +83,10 @@ def draw_null_comparison(nulls: Sequence[Row]) -> Figure:
 
     Args:
         nulls: rows of the null statistics; those of calibration windows are drawn where there are
-            no others.
+            no others, at gain 1, or at any gain if they are of given counts.
     """
     held_out = select(nulls, window_set=WindowSet.RASTER)
-    rows = held_out or [row for row in nulls if is_baseline(row, "gain")]
+    rows = held_out or [row for row in nulls if is_baseline(row, "gain") or _is_given(row)]
     if not rows:
         return empty_figure("no null was compared")
     definitions, labels = spike_definitions(rows), targets(rows)
@@ -100,14 +103,13 @@ def draw_null_comparison(nulls: Sequence[Row]) -> Figure:
                 panel.set_title(f"{SPIKE_WORDS[definition]}, {SYMBOL[name]}", loc="left")
             if i == len(labels) - 1:
                 panel.set_xlabel(NARROW_UNIT[name])
-        grid[i, 0].set_ylabel(f"target {plain(label)}")
+        grid[i, 0].set_ylabel(target_words(label))
         category_axis(grid[i], [kind.words for kind in _KINDS])
     grid[0, 0].set_xlim(left=0.0)
     legend(
         figure,
         [
-            key(f"g = {CONST.GAIN_BASELINE}", Mark(GREY)),
-            key("g*", Mark(GREY, filled=False)),
+            *gain_entries(rows),
             key("closed form", Mark(BLACK, "|", size=6)),
             key("bars: ± 1.96 standard deviations of null draws", linestyle="-", color=GREY),
         ],
@@ -143,6 +145,10 @@ def _panel(panel: Axes, rows: Sequence[Row], name: str, colour: tuple[float, flo
         say(panel, first_reason(rows, "null_reason") or "no such condition")
 
 
+def _is_given(row: Row) -> bool:
+    return bool(row["spike_def_id"] == GIVEN_COUNTS)
+
+
 def _number(row: Row, column: str) -> np.ndarray:
     """A column that not every null has."""
     return numbers([row], column) if column in row else np.array([np.nan])
@@ -152,8 +158,8 @@ def _notes(rows: Sequence[Row]) -> str:
     """How many draws there were, and why a null is missing."""
     draws = f"{max(row['replicates'] for row in rows)} draws of each raster null."
     reasons = {
-        "exchange within token ids": first_reason(rows, "token_id_reason"),
-        "shuffled input": first_reason(rows, "tokshuffle_reason"),
+        "Exchange within token ids": first_reason(rows, "token_id_reason"),
+        "Shuffled input": first_reason(rows, "tokshuffle_reason"),
     }
     missing = [f"{null}: {plain(reason)}." for null, reason in reasons.items() if reason]
     return " ".join([draws, *missing])

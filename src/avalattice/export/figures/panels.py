@@ -11,6 +11,7 @@ from jaxtyping import Float
 from avalattice.export.figures.style import (
     DOTTED,
     DOUBLE_COLUMN,
+    EMPTY,
     HEADING_TYPE,
     LINE,
     SINGLE_COLUMN,
@@ -83,16 +84,22 @@ def empty_figure(reason: str) -> Figure:
 
 
 def say(axes: Axes, reason: str) -> None:
-    """Leave a panel empty, and say why. A scale that other panels share stays."""
-    if len(axes.get_shared_x_axes().get_siblings(axes)) == 1:
-        axes.set_xticks([])
-    if len(axes.get_shared_y_axes().get_siblings(axes)) == 1:
-        axes.set_yticks([])
+    """Leave a panel empty, and say why."""
+    axes.set_gid(EMPTY)
     for spine in axes.spines.values():
         spine.set_color("0.85")
     width = axes.get_position().width * axes.figure.bbox.width / axes.figure.dpi
     words = wrapped(plain(reason or "undefined"), 0.95 * width)
-    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color="0.35")
+    axes.text(
+        0.5,
+        0.5,
+        words,
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        color="0.35",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+    )
 
 
 # ----------------------------------------------------------------------------------- points
@@ -185,6 +192,11 @@ def gain_axis(axes: Axes, gains: Iterable[float], *, label: bool) -> None:
         axes.set_xlabel("gain g")
 
 
+def whole_numbers(axes: Axes, which: Literal["x", "y"]) -> None:
+    """An axis of layers or tokens has no numbers between them."""
+    axes.locator_params(axis=which, integer=True)
+
+
 def level(axes: Axes, value: float, *, upright: bool = False, **options: Any) -> Any:
     """A thin line across a panel at a value that others are compared with."""
     draw = axes.axvline if upright else axes.axhline
@@ -225,7 +237,7 @@ def log_axis(axes: Axes, which: Literal["x", "y"], *, numbers: int = 6) -> None:
     """A logarithmic scale with as many numbers as fit; once everything is drawn on it."""
     from matplotlib.ticker import (
         FuncFormatter,
-        LogFormatterMathtext,
+        LogFormatterSciNotation,
         LogLocator,
         MaxNLocator,
         NullFormatter,
@@ -236,7 +248,7 @@ def log_axis(axes: Axes, which: Literal["x", "y"], *, numbers: int = 6) -> None:
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     decades = float(np.log10(high / low))
     if decades < _FEW_DECADES:
-        axis.set_major_locator(MaxNLocator(numbers - 2))
+        axis.set_major_locator(MaxNLocator(numbers - 1))
     else:
         steps = (1.0,) if decades > _MANY_DECADES else (1.0, 2.0, 5.0)
         axis.set_major_locator(LogLocator(subs=steps, numticks=numbers))
@@ -245,7 +257,7 @@ def log_axis(axes: Axes, which: Literal["x", "y"], *, numbers: int = 6) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:
         always = (float("inf"), float("inf"))
-        axis.set_major_formatter(LogFormatterMathtext(minor_thresholds=always))
+        axis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=always))
 
 
 def key(label: str, mark: Mark | None = None, **options: Any) -> Artist:

@@ -18,11 +18,11 @@ from avalattice.export.figures.rows import Row, first_reason, spike_definitions,
 from avalattice.export.figures.style import SMALLEST_TYPE, styled
 from avalattice.export.figures.words import (
     SPIKE_WORDS,
-    gain_words,
+    gain_heading,
     interval_words,
-    plain,
     small_print,
     target_note,
+    target_words,
 )
 from avalattice.stats.profiles import ProfileCollapse
 
@@ -71,9 +71,10 @@ def draw_profile_collapse(examples: Sequence[CollapseExample]) -> Figure:
             if i == len(labels) - 1:
                 raw.set_xlabel("token of the avalanche")
                 collapsed.set_xlabel("rescaled time")
-        grid[i, 0].set_ylabel(f"target {plain(label)}\nevents per token")
+        grid[i, 0].set_ylabel(f"{target_words(label)}\nevents per token")
     headings(grid[0], [words for d in definitions for words in (SPIKE_WORDS[d], "")])
-    colours.bar(figure, grid)
+    if any(example.profiles for example in examples):
+        colours.bar(figure, grid)
     note = "Error: mean variance between spans over the squared range (Marshall et al. 2016)."
     foot(figure, small_print(rows, note, target_note(rows)))
     return figure
@@ -127,7 +128,7 @@ def _pair(raw: Axes, collapsed: Axes, example: CollapseExample | None, colours: 
         profile = example.profiles[span]
         look = {"color": colours(span), "linewidth": 0.8, "label": str(span)}
         raw.plot(np.arange(1, span + 1), profile, **look)
-    raw.set_title(f"g = {gain_words(example.row['g'])}", loc="left", fontsize=SMALLEST_TYPE)
+    raw.set_title(gain_heading(example.row), loc="left", fontsize=SMALLEST_TYPE)
     if not np.isfinite(example.collapse.curves).any():
         reason = first_reason([example.row], "reason") or example.collapse.reason
         say(collapsed, reason or "γ is undefined")

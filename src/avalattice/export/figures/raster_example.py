@@ -13,17 +13,24 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from jaxtyping import Float64, Int, Integer
 
-from avalattice.canon import AdjacencyId, WindowSet
-from avalattice.export.figures.panels import empty_figure, foot, panel_grid
+from avalattice.canon import AdjacencyId
+from avalattice.export.figures.panels import (
+    empty_figure,
+    foot,
+    panel_grid,
+    whole_numbers,
+)
 from avalattice.export.figures.style import BLACK, DISTINCT, PALE, SMALLEST_TYPE, styled
 from avalattice.export.figures.words import (
     ADJACENCY_WORDS,
     SPIKE_WORDS,
-    WINDOW_SET_WORDS,
-    gain_words,
+    gain_heading,
     plain,
+    target_words,
+    window_words,
 )
 from avalattice.export.tables import Provenance
+from avalattice.lattice.rasters import NO_ROLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,10 +139,12 @@ def _image(example: RasterExample, largest: Sequence[_Largest]) -> Float64[np.nd
 def _raster(panel: Axes, example: RasterExample, largest: Sequence[_Largest]) -> None:
     panel.imshow(_image(example, largest), origin="lower", aspect="auto", interpolation="nearest")
     panel.set_ylabel("layer")
+    whole_numbers(panel, "y")
     panel.spines[["top", "right"]].set_visible(True)
     occupied = float((example.counts > 0).mean())
+    heading = gain_heading({**vars(example), "g": example.gain})
     panel.set_title(
-        f"g = {gain_words(example.gain)}: {int(example.counts.sum())} events, "
+        f"{heading}: {int(example.counts.sum())} events, "
         f"{int(example.labels.max())} avalanches, p = {occupied:.3f}",
         loc="left",
     )
@@ -205,10 +214,16 @@ def _token_words(token: str) -> str:
 
 
 def _small_print(example: RasterExample, provenance: Provenance) -> str:
+    row = {**vars(provenance), **vars(example)}
+    given = provenance.dataset_role == NO_ROLE
+    what = (
+        SPIKE_WORDS[example.spike_def_id]
+        if given
+        else f"{SPIKE_WORDS[example.spike_def_id]} spikes, {target_words(example.target_label)}"
+    )
     return (
-        f"{plain(provenance.model_id)}, {SPIKE_WORDS[example.spike_def_id]} spikes, target "
-        f"{plain(example.target_label)}, window {example.seq_id} of the "
-        f"{WINDOW_SET_WORDS[WindowSet(example.window_set)]}. Sites are joined with their "
+        f"{plain(provenance.model_id)}, {what}, window {example.seq_id} of the "
+        f"{window_words(row)}. Sites are joined with their "
         f"{ADJACENCY_WORDS[AdjacencyId(example.adjacency_id)]}. S: events, D: tokens, H: layers "
         "spanned; †: the avalanche touches the lattice's border."
     )

@@ -49,6 +49,9 @@ _ACHIEVED: Final = {True: "achieved_rate_in_sample", False: "achieved_rate_out_o
 """Columns, by whether they are in sample."""
 
 
+_OUT_ASIDE: Final = 2.5  # steps
+
+
 @dataclass(frozen=True)
 class _Error:
     """Relative error of the rate at each gain, in percent."""
@@ -132,12 +135,12 @@ def _diagonal(panel: Axes, rows: Sequence[Row], marks: dict[str, Mark]) -> None:
 
 def _errors(panel: Axes, rows: Sequence[Row], marks: dict[str, Mark], step: float) -> None:
     """Relative errors against gain."""
-    level(panel, 0.0)
+    drawn = False
     for place, (label, mark) in enumerate(marks.items()):
         chosen = select(rows, target_label=label)
         for inside, name in _ACHIEVED.items():
             error = _relative_error(chosen, name)
-            aside = dodge(place, len(marks), step) + (0 if inside else 2.5 * step)
+            aside = dodge(place, len(marks), step) + (0 if inside else _OUT_ASIDE * step)
             points(
                 panel,
                 error.gains + aside,
@@ -146,8 +149,11 @@ def _errors(panel: Axes, rows: Sequence[Row], marks: dict[str, Mark], step: floa
                 ends=error.ends,
                 label=plain(f"{label}, {name}"),
             )
-    if not any(defined(numbers(rows, name)) for name in _ACHIEVED.values()):
-        say(panel, "no rate was achieved")
+            drawn |= defined(error.mean)
+    if drawn:
+        level(panel, 0.0)
+    else:
+        say(panel, "no layer has a target above zero")
 
 
 def _relative_error(rows: Sequence[Row], name: str) -> _Error:

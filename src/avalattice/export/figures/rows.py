@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float64
 
-from avalattice.canon import CONST, SpikeDefId
+from avalattice.canon import CONST, SpikeDefId, WindowSet
+from avalattice.lattice.rasters import GIVEN_COUNTS
 
 Row: TypeAlias = Mapping[str, Any]
 """One row of a table, by column."""
@@ -56,9 +57,14 @@ def is_baseline(row: Row, name: str = "g") -> bool:
 
 
 def spike_definitions(rows: Iterable[Row]) -> list[str]:
-    """The spike definitions of rows, in the registry's order."""
+    """The spike definitions of rows, in the registry's order, and given counts."""
     present = {row["spike_def_id"] for row in rows}
-    return [str(definition) for definition in SpikeDefId if definition in present]
+    return [str(definition) for definition in (*SpikeDefId, GIVEN_COUNTS) if definition in present]
+
+
+def without_gain(row: Row) -> bool:
+    """Whether a row is of given counts that lie on no curve: its gain of 1 stands for none."""
+    return bool(row["spike_def_id"] == GIVEN_COUNTS and row["window_set"] == WindowSet.RASTER)
 
 
 def targets(rows: Iterable[Row]) -> list[str]:

@@ -109,17 +109,16 @@ STYLE: Final = {
     "lines.markeredgewidth": 0.8,
     "figure.dpi": DOTS_PER_INCH,
     "figure.constrained_layout.h_pad": 0.04,
-    "figure.constrained_layout.w_pad": 0.04,
+    "figure.constrained_layout.w_pad": 0.06,
     "pdf.fonttype": 42,  # TrueType: text stays text
     "pdf.compression": 6,
 }
 
 
+EMPTY: Final = "empty"
+"""Marks a panel in which nothing could be drawn."""
 DOTTED: Final = (0, (1, 1.5))
 """Dashes of a level that others are compared with."""
-
-
-_LAYOUTS: Final = 2  # the first one's sizes change the numbers on axes, and with them what fits
 
 
 @contextmanager
@@ -141,12 +140,20 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     def in_style(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
         with house_style():
             figure = draw(*args, **kwargs)
-            for _ in range(_LAYOUTS):
-                figure.draw_without_rendering()
+            _hide_unused_scales(figure)
+            figure.draw_without_rendering()
             figure.set_layout_engine("none")
         return figure
 
     return in_style
+
+
+def _hide_unused_scales(figure: Figure) -> None:
+    """No numbers on a scale on which nothing was drawn, in no panel that shares it."""
+    for axes in figure.axes:
+        for name, group in (("x", axes.get_shared_x_axes()), ("y", axes.get_shared_y_axes())):
+            if all(panel.get_gid() == EMPTY for panel in group.get_siblings(axes)):
+                axes.tick_params(axis=name, which="both", length=0, label1On=False)
 
 
 @dataclass(frozen=True)
@@ -171,8 +178,13 @@ class Mark:
 
 
 def spike_colour(spike_def_id: str) -> Colour:
-    """The colour of a spike definition."""
-    return SPIKE_COLOUR[spike_def_id]
+    """The colour of a spike definition; that of the first for given counts."""
+    return SPIKE_COLOUR.get(spike_def_id, BLUE)
+
+
+def spike_marker(spike_def_id: str) -> str:
+    """The marker of a spike definition; that of the first for given counts."""
+    return SPIKE_MARKER.get(spike_def_id, MARKERS[0])
 
 
 def shade(colour: Colour, index: int, of: int) -> Colour:

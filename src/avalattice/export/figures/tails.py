@@ -37,11 +37,12 @@ from avalattice.export.figures.style import (
 )
 from avalattice.export.figures.words import (
     SPIKE_WORDS,
-    gain_words,
+    gain_heading,
     interval_words,
     plain,
     small_print,
     target_note,
+    target_words,
     wrapped,
 )
 from avalattice.stats.tail_laws import (
@@ -110,7 +111,7 @@ def draw_tails(samples: Sequence[TailSample]) -> Figure:
             _panel(grid[i, j], found[0] if found else None, lowest)
             if i == len(lines) - 1:
                 grid[i, j].set_xlabel(_VARIABLE_WORDS[column[1]])
-        grid[i, 0].set_ylabel(f"target {plain(label)}\nP(X ≥ x)")
+        grid[i, 0].set_ylabel(f"{target_words(label)}\nP(X ≥ x)")
     headings(grid[0], [SPIKE_WORDS[definition] for definition, _ in columns])
     _legend(figure)
     bars = "α: 95 % window bootstrap, xmin kept. A fit describes; it does not show criticality."
@@ -240,7 +241,7 @@ def _verdict(row: Row) -> str:
     else:
         last = f"best: {FAMILY_WORDS[Family(row['best_family'])]}"
     lines = [
-        f"g = {gain_words(row['g'])}: xmin {xmin}, n {row['n_tail']}",
+        f"{gain_heading(row)}: xmin {xmin}, n {row['n_tail']}",
         f"α = {alpha}",
         last,
     ]

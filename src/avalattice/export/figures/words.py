@@ -17,28 +17,42 @@ from avalattice.canon import (
     SpikeDefId,
     WindowSet,
 )
-from avalattice.export.figures.rows import Row, gain_of, spike_definitions, targets
+from avalattice.export.figures.rows import (
+    Row,
+    gain_of,
+    spike_definitions,
+    targets,
+    without_gain,
+)
 from avalattice.export.figures.style import SMALLEST_TYPE
 from avalattice.export.schemas.columns import RATE, RATIO
+from avalattice.lattice.rasters import GIVEN_COUNTS, NO_ROLE
 from avalattice.rng import decimal_text
 
 SPIKE_WORDS: Final[Mapping[str, str]] = {
     SpikeDefId.SPIKE_ONE_SIDED_POS: "one-sided",
     SpikeDefId.SPIKE_TWO_SIDED_ABS: "two-sided",
+    GIVEN_COUNTS: "given counts",
 }
 SPIKE_TITLE: Final[Mapping[str, str]] = {
     SpikeDefId.SPIKE_ONE_SIDED_POS: "one-sided, z > τ",
     SpikeDefId.SPIKE_TWO_SIDED_ABS: "two-sided, |z| > τ",
+    GIVEN_COUNTS: "given counts",
 }
 WINDOW_SET_WORDS: Final[Mapping[str, str]] = {
     WindowSet.CALIBRATION: "calibration windows (in sample)",
     WindowSet.RASTER: "held-out windows",
     WindowSet.EVALUATION: "windows of Dataset B",
 }
+GIVEN_WINDOW_WORDS: Final[Mapping[str, str]] = {
+    WindowSet.CALIBRATION: "given windows, on which g* was chosen",
+    WindowSet.RASTER: "given windows",
+}
 DATASET_WORDS: Final[Mapping[str, str]] = {
     DatasetRole.A: "Dataset A",
     DatasetRole.B: "Dataset B",
     DatasetRole.ARC_MCQ: "ARC multiple choice",
+    NO_ROLE: "given counts",
 }
 ADJACENCY_WORDS: Final[Mapping[str, str]] = {
     AdjacencyId.ADJ_4N: "four neighbours",
@@ -121,6 +135,34 @@ def gain_words(value: float) -> str:
     return decimal_text(gain_of(value))
 
 
+def gain_heading(row: Row) -> str:
+    """The gain of a row, or the condition's name where no gain was given.
+
+    Args:
+        row: with spike definition, window set, target and gain ``g``.
+    """
+    return plain(row["target_label"]) if without_gain(row) else f"g = {gain_words(row['g'])}"
+
+
+def target_words(label: str) -> str:
+    """A target, or what given counts are called in its place, which is no number.
+
+    >>> target_words("1e-5"), target_words("condition 3")
+    ('target 1e-5', 'condition 3')
+    """
+    try:
+        float(label)
+    except ValueError:
+        return plain(label)
+    return f"target {plain(label)}"
+
+
+def window_words(row: Row) -> str:
+    """The windows of a row."""
+    words = GIVEN_WINDOW_WORDS if row["dataset_role"] == NO_ROLE else WINDOW_SET_WORDS
+    return words[row["window_set"]]
+
+
 def interval_words(value: float | None, low: float | None, high: float | None) -> str:
     """A number with its interval.
 
@@ -179,9 +221,11 @@ def _source(rows: Sequence[Row]) -> str:
 
 def _windows(rows: Sequence[Row]) -> str:
     counts = dict.fromkeys(
-        (row.get("window_set"), row["n_sequences"]) for row in rows if "n_sequences" in row
+        (window_words(row) if "window_set" in row else "windows", row["n_sequences"])
+        for row in rows
+        if "n_sequences" in row
     )
-    words = [f"{n} {'windows' if kind is None else WINDOW_SET_WORDS[kind]}" for kind, n in counts]
+    words = [f"{n} {kind}" for kind, n in counts]
     return f"{listed(words)}." if words else ""
 
 
@@ -201,6 +245,10 @@ def _few(rows: Sequence[Row]) -> str:
 def target_note(rows: Sequence[Row]) -> str:
     """What the targets' labels stand for, where they are not rates themselves."""
     rates = {label: _rate(rows, label) for label in targets(rows)}
+    if any(row["spike_def_id"] == GIVEN_COUNTS for row in rows):
+        means = [f"{plain(label)}: {rate:.3g}" for label, rate in rates.items()]
+        shown = means if len(means) > 1 else [f"{rate:.3g}" for rate in rates.values()]
+        return f"Mean events per site: {listed(shown)}."
     if not rates or all(_is_rate(label, rate) for label, rate in rates.items()):
         return ""
     labels = listed(plain(label) for label in rates)

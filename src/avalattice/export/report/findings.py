@@ -270,13 +270,14 @@ def _surplus_sentence(summary: Sequence[Row]) -> str:
         for row in tested
         if row["delta_b_depth_shift"] > 0 and row["delta_b_depth_shift_p_adj"] < SIGNIFICANCE
     ]
-    ends = dict.fromkeys(f"{surplus:.2g}" for surplus in (min(above), max(above))) if above else ()
-    size = f", by {' to '.join(ends)}" if ends else ""
-    return (
+    found = (
         f"On held-out windows at g = 1, b_depth exceeds the shift null on {len(above) or 'none'} of"
-        f" {_curves(len(tested))} (adjusted p < {SIGNIFICANCE}){size}; input that all layers share "
-        "would do that too."
+        f" {_curves(len(tested))} (adjusted p < {SIGNIFICANCE})"
     )
+    if not above:
+        return f"{found}."
+    ends = dict.fromkeys(f"{surplus:.2g}" for surplus in (min(above), max(above)))
+    return f"{found}, by {' to '.join(ends)}; input that all layers share would do that too."
 
 
 def _curves(n: int) -> str:

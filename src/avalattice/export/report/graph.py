@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-_BOX_WIDTH, _BOX_HEIGHT = 168, 64
-_GAP_ALONG, _GAP_ACROSS = 34, 22
+_BOX_WIDTH, _BOX_HEIGHT = 158, 62
+_GAP_ALONG, _GAP_ACROSS = 22, 22
 _MARGIN = 8
 _LABEL = 14
 _ARC = 30
@@ -199,12 +199,12 @@ def _bow(a: Placed, b: Placed, *, upright: bool) -> str:
         y1, y2 = _middle(a.y, _BOX_HEIGHT), _middle(b.y, _BOX_HEIGHT)
         if a.x == b.x:
             return f"M{a.x} {y1}C{a.x - _ARC} {y1} {b.x - _ARC} {y2} {b.x} {y2}"
-        x1, x2 = a.x + _BOX_WIDTH, _middle(b.x, _BOX_WIDTH)
+        x1, x2 = a.x + (_BOX_WIDTH if a.x < b.x else 0), _middle(b.x, _BOX_WIDTH)
         return f"M{x1} {y1}C{x2} {y1} {x2} {y1} {x2} {b.y}"
     x1, x2 = _middle(a.x, _BOX_WIDTH), _middle(b.x, _BOX_WIDTH)
     if a.y == b.y:
         return f"M{x1} {a.y}C{x1} {a.y - _ARC} {x2} {b.y - _ARC} {x2} {b.y}"
-    y1, y2 = a.y + _BOX_HEIGHT, _middle(b.y, _BOX_HEIGHT)
+    y1, y2 = a.y + (_BOX_HEIGHT if a.y < b.y else 0), _middle(b.y, _BOX_HEIGHT)
     return f"M{x1} {y1}C{x1} {y2} {x1} {y2} {b.x} {y2}"
 
 

@@ -1,0 +1,214 @@
+"""Phase 7 on a tiny model: what the paper rests on, and what the other model role adds to it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from avalattice.canon import FigureId, ModelRole, PaperPage, StageTag
+from avalattice.errors import DependencyError, InputError
+from avalattice.export.documents import ClaimsDocument, read_document
+from avalattice.pipeline import Pipeline
+from avalattice.stages.paper_inputs import _UNLISTED
+from avalattice.stagetable import STAGES, Stage, sections_of
+from avalattice.store.record import read_record
+from avalattice.store.runs import RunStore
+from tests.stages.conftest import Workplace
+
+CALIBRATION = "results/calibration_stats.npz"
+TARGETS = "results/rate_targets.json"
+S01, S07 = STAGES[StageTag.S01], STAGES[StageTag.S07]
+PEER_STAGE = replace(
+    S07,
+    inputs={StageTag.S01: (TARGETS,)},
+    optional_inputs={},
+    peer_inputs={StageTag.S01: (CALIBRATION,)},
+    sections=(),
+)
+"""A stage that rests on phase 1 of its own role, and on that of the other where there is one."""
+
+
+def resolve(place: Workplace, stage: Stage, role: ModelRole = ModelRole.INSTRUCT):
+    """What a fresh pipeline would run."""
+    return place.pipeline(role).resolve(stage)
+
+
+def claims_of(run: Path) -> ClaimsDocument:
+    return read_document(run / "paper" / "claims.json", ClaimsDocument)
+
+
+# ------------------------------------------------------------------------------ the finished paper
+
+
+def test_the_paper_of_a_finished_pipeline(finished: Workplace) -> None:
+    """Pages, claims, bibliography and every figure stand in the run, with their digests."""
+    run = finished.run("S07")
+    index = read_record(run).artifact_index
+    assert {f"paper/{page}" for page in PaperPage} <= set(index)
+    assert {f"paper/{figure}.png" for figure in FigureId} <= set(index)
+    document = claims_of(run)
+    assert len(document.claims) > 30
+    assert {claim.run_id for claim in document.claims} <= {
+        None,
+        *(finished.run(tag).name for tag in ("S02B", "S04", "S05", "S06B", "S06ARC")),
+    }
+
+
+def test_figures_of_the_paper_are_those_of_their_runs(finished: Workplace) -> None:
+    """A copied figure has the digest that its own run's record states."""
+    papers = read_record(finished.run("S07")).artifact_index
+    for figure in FigureId:
+        tag = {"F06": "S06B", "F07": "S06ARC"}.get(figure.name[:3], "S05")
+        original = read_record(finished.run(tag)).artifact_index[f"{figure}.png"]
+        assert papers[f"paper/{figure}.png"].sha256 == original.sha256
+
+
+def test_every_artifact_behind_the_paper_is_listed(finished: Workplace) -> None:
+    """The appendix names each artifact of each upstream run, with its digest."""
+    appendix = (finished.run("S07") / "paper" / "appendix.md").read_text()
+    for tag in ("S01", "S02", "S02B", "S03", "S04", "S05", "S06B", "S06ARC"):
+        record = read_record(finished.run(tag))
+        for name, entry in record.artifact_index.items():
+            line = f"| `{record.run_id}` | `{record.config_hash}` | `{name}` | {entry.bytes:,} | "
+            listed = f"{line}`{entry.sha256}` |" in appendix
+            assert listed == (name not in _UNLISTED), (tag, name)
+
+
+def test_writing_the_paper_again_gives_the_same_bytes(finished: Workplace) -> None:
+    """A paper that was removed comes back, byte for byte, without the model being loaded."""
+    run = finished.run("S07")
+    before = {n: e.sha256 for n, e in read_record(run).artifact_index.items() if "paper/" in n}
+    store = RunStore(finished.runs)
+    store.remove(store.with_dependents([run.name]))
+    pipeline = finished.pipeline()
+    assert pipeline.run(S07, allow_resume=False) == run.name
+    after = {n: e.sha256 for n, e in read_record(run).artifact_index.items() if "paper/" in n}
+    assert after == before
+    assert read_record(run).cost.forward_windows == 0
+
+
+def test_a_copy_is_put_where_it_is_asked_for(finished: Workplace, tmp_path: Path) -> None:
+    """paper.export_dir gets the whole folder; a file of somebody's own there refuses it."""
+    text = finished.config.read_text()
+    finished.config.write_text(f'{text}paper: {{export_dir: "{tmp_path}/copy"}}\n')
+    run_id = finished.pipeline().run(S07, allow_resume=False)
+    for path in (finished.runs / run_id / "paper").rglob("*"):
+        if path.is_file():
+            copy = tmp_path / "copy" / path.relative_to(finished.runs / run_id / "paper")
+            assert copy.read_bytes() == path.read_bytes()
+    finished.config.write_text(f'{text}paper: {{export_dir: "{tmp_path}/mine"}}\n')
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("mine")
+    with pytest.raises(InputError, match=r"README\.md was not written by a paper export"):
+        finished.pipeline().run(S07, allow_resume=False)
+    assert (tmp_path / "mine" / "README.md").read_text() == "mine"
+
+
+# ------------------------------------------------------------------------------- optional inputs
+
+
+def test_phase_6_is_needed_where_it_is_configured(finished: Workplace) -> None:
+    """With data.B a missing S06B is an error; without it the paper is another one, and whole."""
+    assert {"data.B", "data.ARC_MCQ", "paper"} <= set(sections_of(S07))
+    store = RunStore(finished.runs)
+    store.remove(store.with_dependents([finished.run("S06B").name]))
+    with pytest.raises(DependencyError, match=r"phase7_paper_export needs phase6_generalize_b"):
+        resolve(finished, S07)
+    text = finished.config.read_text().splitlines(keepends=True)
+    finished.config.write_text("".join(line for line in text if not line.startswith("  B:")))
+    resolution = resolve(finished, S07)
+    assert StageTag.S06B not in resolution.inputs
+    assert StageTag.S06ARC in resolution.inputs
+    run = finished.runs / finished.pipeline().run(S07, allow_resume=False)
+    assert "phase 6 was not run on Dataset B" in (run / "paper" / "03_results.md").read_text()
+    absent = [claim.claim_id for claim in claims_of(run).claims if claim.run_id is None]
+    assert "b_perplexity" in absent
+    assert "choices_letter_chance" not in absent
+
+
+# --------------------------------------------------------------------------- the other model role
+
+
+def test_runs_of_the_other_role_enter_the_identity_once_they_are_complete(
+    workplace: Workplace,
+) -> None:
+    """Without them a stage has another id; with them their digests are part of it."""
+    workplace.pipeline().run(S01, allow_resume=False)
+    alone = resolve(workplace, PEER_STAGE)
+    assert dict(alone.peers) == {}
+    assert "peer_inputs" not in alone.identity
+    workplace.pipeline(ModelRole.BASE).run(S01, allow_resume=False)
+    both = resolve(workplace, PEER_STAGE)
+    peer = both.peers[StageTag.S01]
+    assert peer.record.model is not None
+    assert peer.record.model.role == "BASE"
+    digest = peer.record.artifact_index[CALIBRATION].sha256
+    assert both.identity["peer_inputs"] == {"S01": {CALIBRATION: digest}}
+    assert both.run_id != alone.run_id
+    assert [d.run_id for d in both.dependencies] == [both.inputs[StageTag.S01].run_id, peer.run_id]
+    assert both.config_hash == alone.config_hash
+    other = resolve(workplace, PEER_STAGE, ModelRole.BASE)
+    assert other.peers[StageTag.S01].run_id == both.inputs[StageTag.S01].run_id
+
+
+def test_a_model_of_the_other_role_that_was_never_run_is_not_looked_for(
+    workplace: Workplace, models: dict[str, Path]
+) -> None:
+    """A configured model that cannot be found hinders nothing before it has a run."""
+    text = workplace.config.read_text()
+    workplace.config.write_text(text.replace(str(models["base"]), "/no/such/model"))
+    workplace.pipeline().run(S01, allow_resume=False)
+    assert dict(resolve(workplace, PEER_STAGE).peers) == {}
+
+
+def test_runs_of_another_configuration_are_no_peers(workplace: Workplace) -> None:
+    """The other role's run must be that of this configuration."""
+    text = workplace.config.read_text()
+    workplace.config.write_text("seed: 7\n" + text)
+    workplace.pipeline(ModelRole.BASE).run(S01, allow_resume=False)
+    workplace.config.write_text(text)
+    workplace.pipeline().run(S01, allow_resume=False)
+    assert dict(resolve(workplace, PEER_STAGE).peers) == {}
+
+
+def test_a_damaged_peer_is_refused(workplace: Workplace, damage) -> None:
+    """What would be compared is verified first."""
+    for role in ModelRole:
+        workplace.pipeline(role).run(S01, allow_resume=False)
+    peer = resolve(workplace, PEER_STAGE).peers[StageTag.S01]
+    damage(peer.folder / CALIBRATION)
+    with pytest.raises(DependencyError, match=r"calibration_stats\.npz: sha256 should be"):
+        resolve(workplace, PEER_STAGE)
+
+
+def test_two_models_are_compared_in_t07(finished_both: tuple[Workplace, Path]) -> None:
+    """With both analyses there is a T07, and the paper tells the replication."""
+    place, run = finished_both
+    record = read_record(run)
+    assert {f"tables/appendix/table_T07_REPLICATION_SUMMARY.{s}" for s in ("csv", "parquet")} <= (
+        set(record.artifact_index)
+    )
+    told = {claim.claim_id: claim for claim in claims_of(run).claims}
+    assert told["replication_family"].verdict == "supported"  # two Llamas
+    assert told["replication_depth"].run_id == run.name
+    analyses = {d.run_id for d in record.dependencies if d.stage_id == "S05"}
+    assert len(analyses) == 2
+    gstar = [d for d in record.dependencies if d.stage_id == "S02B"]
+    for dependency in gstar:
+        choice = json.loads((place.runs / dependency.run_id / "results/gstar.json").read_text())
+        suffix = choice["model_role"].lower()
+        told_gstar = {row.values[f"gstar_{suffix}"] for row in told["replication_gstar"].rows}
+        assert told_gstar == {float(entry["gstar"]) for entry in choice["choices"]}
+
+
+@pytest.fixture
+def finished_both(finished: Workplace) -> tuple[Workplace, Path]:
+    """Both roles up to phase 5, and the paper that compares them."""
+    base: Pipeline = finished.pipeline(ModelRole.BASE)
+    for tag in (StageTag.S01, StageTag.S02, StageTag.S02B, StageTag.S03, StageTag.S04):
+        base.run(STAGES[tag], allow_resume=False)
+    base.run(STAGES[StageTag.S05], allow_resume=False)
+    return finished, finished.runs / finished.pipeline().run(S07, allow_resume=False)
