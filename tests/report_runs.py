@@ -307,7 +307,7 @@ class Maker:
             [
                 {"window_set": str(window_set), "seq_id": n, "window_id": first + n}
                 | {"tokens": self.words(first + n), "text": "".join(self.words(first + n))}
-                for window_set, first in ((WindowSet.CALIBRATION, 101), (WindowSet.RASTER, 200))
+                for window_set, first in ((WindowSet.RASTER, 200), (WindowSet.CALIBRATION, 101))
                 for n in range(self.place.n_windows)
             ],
         )

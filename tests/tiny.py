@@ -49,13 +49,18 @@ execution: {{block_windows: 2, runs_dir: "{runs}"}}
 
 
 def save_model(
-    folder: Path, *, seed: int, dtype: torch.dtype = torch.float32, bos: bool = False
+    folder: Path,
+    *,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    bos: bool = False,
+    n_layers: int = N_LAYERS,
 ) -> Path:
     """A random Llama of 4 layers with its tokenizer, which may put a BOS token first."""
     config = LlamaConfig(
         hidden_size=32,
         intermediate_size=D_FF,
-        num_hidden_layers=N_LAYERS,
+        num_hidden_layers=n_layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         vocab_size=256 + bos,

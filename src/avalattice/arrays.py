@@ -234,7 +234,7 @@ def read_npy(path: Path) -> np.ndarray:
     """
     try:
         with path.open("rb") as file:
-            return _read_array(file, f"{path}")
+            return _read_array(file, f"{path}: the array")
     except _UNREADABLE as error:
         raise ArrayError(f"{path}: not a readable NPY file ({error})") from error
 

@@ -41,7 +41,7 @@ from avalattice.export.report.explorer import (
 from avalattice.export.report.findings import RoleResults
 from avalattice.export.report.render import render_report
 from avalattice.export.report.wording import ROLES, STAGE_WORDS
-from avalattice.export.schemas.columns import CLOSING, PROVENANCE
+from avalattice.export.schemas.columns import CLOSING, PROVENANCE, SEQ_ID
 from avalattice.export.tabular import TableSchema, read_table
 from avalattice.lattice.rasters import Condition, Rasters, load_rasters
 from avalattice.rng import decimal_text
@@ -254,7 +254,7 @@ def _load(reader: RunReader, basename: str) -> Rasters:
 def _explorer_windows(reader: RunReader, rasters: Rasters) -> tuple[ExplorerWindow, ...]:
     path = _result(OUTPUT.WINDOWS_PARQUET_BASENAME)
     rows = {
-        row["seq_id"]: row
+        row[SEQ_ID.name]: row
         for row in _rows(reader, path, schemas.WINDOWS)
         if row["window_set"] == WindowSet.RASTER
     }

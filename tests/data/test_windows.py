@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from avalattice.canon import DatasetRole, WindowSet
 from avalattice.data.corpora import Corpus
-from avalattice.data.windows import WindowPlan, WindowSlice, cut_windows, select_windows, tokenize
+from avalattice.data.windows import (
+    WindowPlan,
+    WindowSlice,
+    cut_windows,
+    select_windows,
+    shuffle_tokens,
+    tokenize,
+)
 from avalattice.errors import DataError
 
 BOS = -1
@@ -339,3 +346,59 @@ def test_the_digest_does_not_depend_on_memory():
         input_ids=np.asfortranarray(GOOD.input_ids),
     )
     assert turned.sha256 == GOOD.sha256
+
+
+# -------------------------------------------------------------------------------------- shuffling
+
+
+def streams(n, seed=0):
+    """A stream for each window."""
+    return [np.random.default_rng([seed, window]) for window in range(n)]
+
+
+@given(
+    ids=st.lists(st.lists(st.integers(0, 5), min_size=8, max_size=8), min_size=1, max_size=4),
+    fixed=st.sets(st.integers(0, 5)),
+    warmup=st.integers(0, 7),
+)
+def test_shuffled_windows_keep_their_tokens_and_special_ones_their_places(ids, fixed, warmup):
+    """A window's tokens stay those that they are; warm-up and special tokens stay in place."""
+    input_ids = np.array(ids, np.int32)
+    windows = WindowSlice(
+        DatasetRole.A, RAS, np.arange(len(ids), dtype=np.int32), input_ids.copy(), warmup
+    )
+    shuffled = shuffle_tokens(windows, fixed, streams(len(ids)))
+    np.testing.assert_array_equal(windows.input_ids, input_ids)  # the original is left alone
+    np.testing.assert_array_equal(shuffled.input_ids[:, :warmup], input_ids[:, :warmup])
+    np.testing.assert_array_equal(np.sort(shuffled.input_ids), np.sort(input_ids))
+    stays = np.isin(windows.token_ids, list(fixed))
+    np.testing.assert_array_equal(shuffled.token_ids[stays], windows.token_ids[stays])
+    assert not (np.isin(shuffled.token_ids, list(fixed)) & ~stays).any()
+    np.testing.assert_array_equal(shuffled.window_ids, windows.window_ids)
+    assert (shuffled.window_set, shuffled.warmup_tokens) == (RAS, warmup)
+
+
+def test_tokens_that_may_move_do():
+    """Control: of many different tokens hardly one stays, and each window has its own order."""
+    ids = np.tile(np.arange(200, dtype=np.int32), (4, 1))
+    windows = WindowSlice(DatasetRole.A, RAS, np.arange(4, dtype=np.int32), ids, 20)
+    shuffled = shuffle_tokens(windows, {30, 40}, streams(4)).token_ids
+    assert (shuffled == windows.token_ids).mean() < 0.05
+    assert len(np.unique(shuffled, axis=0)) == 4
+    assert set(np.flatnonzero(shuffled[0] == 30)) == {10}
+
+
+def test_orders_follow_from_the_streams_alone():
+    """Whoever has the streams shuffles alike; the next draw of the same streams is another."""
+    again, other = shuffle_tokens(GOOD, (), streams(3)), shuffle_tokens(GOOD, (), streams(3, 1))
+    assert shuffle_tokens(GOOD, (), streams(3)).sha256 == again.sha256 != other.sha256
+    rngs = streams(3)
+    first, second = (shuffle_tokens(GOOD, (), rngs).sha256 for _ in range(2))
+    assert again.sha256 == first != second
+
+
+def test_each_window_has_a_stream():
+    """Too few streams, or too many, are no way to shuffle."""
+    for n in (2, 4):
+        with pytest.raises(ValueError, match="zip"):
+            shuffle_tokens(GOOD, (), streams(n))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from avalattice.canon import DatasetRole, WindowSet
+from avalattice.canon import DatasetRole, InterventionId, WindowSet
 from avalattice.data.windows import WindowSlice
 from avalattice.errors import NonFiniteError
-from avalattice.events.passes import Batch, batches, collect
+from avalattice.events.passes import Batch, batches, collect, collect_with_nll
 from avalattice.model.capture import capture
-from avalattice.model.forward import decoder_pass
-from avalattice.model.gain import gain
+from avalattice.model.forward import decoder_pass, logits_pass
+from avalattice.model.gain import gain, intervention
 from avalattice.model.sites import mlp_sites
 from tests.model.families import D_FF, N_LAYERS, VOCABULARY, tiny_model
 
@@ -129,6 +129,84 @@ def test_hooks_are_gone_after_the_pass():
     with pytest.raises(KeyError):
         collect(model, whole(), ONE, fail)
     assert hooks_of(model) == []
+
+
+@pytest.mark.parametrize("named", list(InterventionId))
+def test_u_is_that_of_the_intervention(named):
+    """U is what a pass under that intervention gives, and no other's."""
+    model, batch = tiny_model("llama"), whole()
+
+    def passed(other: InterventionId) -> list[torch.Tensor]:
+        seen: list[torch.Tensor] = []
+        with (
+            intervention(model, other, 0.5),
+            capture(model, lambda _, u: seen.append(u.flatten(0, 1))),
+        ):
+            decoder_pass(model, batch.input_ids)
+        return seen
+
+    results = [u for _, u in collect(model, batch, Decimal("0.5"), keep, named)]
+    assert all(map(torch.equal, results, passed(named)))
+    for other in set(InterventionId) - {named}:  # control
+        assert not all(map(torch.equal, results, passed(other)))
+    assert hooks_of(model) == []
+
+
+# ------------------------------------------------------------------------------ losses beside u
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 4])
+@pytest.mark.parametrize("g", ["0.5", "1.0"])
+def test_losses_are_those_of_the_lattice_tokens_that_are_predicted(g, warmup):
+    """Each window's loss is the sum of −log p over lattice tokens with a token before them."""
+    model, batch = tiny_model("llama"), whole(warmup=warmup)
+    results, nll = collect_with_nll(model, batch, Decimal(g), keep)
+    for (_, u), (_, v) in zip(results, collect(model, batch, Decimal(g), keep), strict=True):
+        assert torch.equal(u, v)
+    with gain(model, float(g)):
+        log_p = logits_pass(model, batch.input_ids).log_softmax(-1)
+    first = max(warmup, 1)
+    of_tokens = log_p[:, :-1].gather(-1, batch.input_ids[:, 1:, None]).squeeze(-1)
+    expected = -of_tokens[:, first - 1 :].double().sum(dim=1)
+    assert nll.shape == (N,)
+    np.testing.assert_allclose(nll, expected.numpy(), rtol=1e-5)
+    assert batch.n_predicted == S - first
+    assert hooks_of(model) == []
+
+
+def test_losses_do_not_depend_on_the_windows_beside_them():
+    """A window alone has the loss that it has in a batch."""
+    model, batch = tiny_model("llama"), whole()
+    _, together = collect_with_nll(model, batch, ONE, keep)
+    for n in range(N):
+        _, alone = collect_with_nll(model, Batch(n, batch.input_ids[n : n + 1], 0), ONE, keep)
+        np.testing.assert_allclose(alone, together[n], rtol=1e-5)
+    assert len(set(together.tolist())) == N
+
+
+def test_a_loss_that_is_not_finite_is_found_in_its_window():
+    """Where u is sound and the logits are not, gain and window are named."""
+    model, batch = tiny_model("llama"), Batch(20, whole().input_ids.clone(), 0)
+    batch.input_ids[2, -1] = VOCABULARY - 1
+
+    def break_last(_head, _inputs, logits):
+        logits[..., VOCABULARY - 1] = -float("inf")  # a token that only one window predicts
+        return logits
+
+    handle = model.lm_head.register_forward_hook(break_last)
+    with pytest.raises(NonFiniteError, match=r"logits .* NaN or Inf at gain 0\.85, window 22:"):
+        collect_with_nll(model, batch, Decimal("0.85"), keep)
+    handle.remove()
+    assert hooks_of(model) == []
+
+
+def test_activations_that_break_are_found_before_the_logits():
+    """NaN in u is reported as that of u, with its layer."""
+    model = tiny_model("llama")
+    with torch.no_grad():
+        model.model.layers[1].mlp.up_proj.weight[3] = float("nan")
+    with pytest.raises(NonFiniteError, match=r"activations .* window 0, layer 1"):
+        collect_with_nll(model, whole(), ONE, keep)
 
 
 # ---------------------------------------------------------------------------------- non-finite

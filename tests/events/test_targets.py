@@ -107,3 +107,13 @@ def test_a_target_per_site_gives_that_many_events_per_site():
     [rate] = rates_per_unit([0.4], np.array([50, 50]), per_site=True)
     found = targets([[10, 40]], [50, 50], rates=(rate,))
     assert found.k.sum() == 0.4 * 1000 * 2
+
+
+def test_a_target_is_found_by_definition_and_label():
+    """Positions on the axes D and R, by the registry's name and the text of the configuration."""
+    found = targets([[1, 3], [1, 1]], [10, 10], rates=(1e-3, 1e-2, 5e-3))
+    assert found.position(ONE, "0.001") == (0, 0)
+    assert found.position(str(TWO), "0.005") == (1, 2)
+    for unknown in ((ONE, "1e-3"), ("SPIKE", "0.001")):
+        with pytest.raises(ValueError, match="not "):
+            found.position(*unknown)

@@ -192,11 +192,18 @@ def test_t02_says_why_a_measured_number_is_undefined() -> None:
     assert empty["ppl_diff"] is not None
 
 
+WINDOW_IDS = np.arange(50, 50 + N, dtype=np.int32)
+
+
+def windows_of_b() -> list[dict[str, Any]]:
+    """The rows of every window, as they are read."""
+    rows = evaluation_windows_rows(PROVENANCE, WINDOW_IDS, sums(), losses(), T)
+    return EVALUATION_WINDOWS.table(rows).to_pylist()
+
+
 def test_windows_of_b_hold_the_sums_that_permutation_expects() -> None:
     """One row per condition and window, with expectations, loss and predicted tokens."""
-    ids = np.arange(50, 50 + N, dtype=np.int32)
-    rows = list(evaluation_windows_rows(PROVENANCE, ids, sums(), losses(), T))
-    table = EVALUATION_WINDOWS.table(rows).to_pylist()
+    table = windows_of_b()
     assert len(table) == len(conditions()) * N
     k = sums().values[0, 0, :, 0].astype(float)
     assert table[0]["time_pairs_perm_mean"] == pytest.approx((k * (k - 1) / T).sum())
@@ -204,7 +211,7 @@ def test_windows_of_b_hold_the_sums_that_permutation_expects() -> None:
     assert table[0]["depth_pairs_perm_mean"] == pytest.approx((k[:-1] * k[1:] / T).sum())
     assert [row["nll"] for row in table[:N]] == losses()[0, :, 0].tolist()
     assert {row["n_predicted_tokens"] for row in table} == {T - 1}
-    assert [row["window_id"] for row in table[:N]] == ids.tolist()
+    assert [row["window_id"] for row in table[:N]] == WINDOW_IDS.tolist()
 
 
 # ------------------------------------------------------------------------------------------ T03
@@ -302,10 +309,15 @@ def test_a_warning_names_scoring_gain_and_chance() -> None:
     assert all("covers chance, 0.292" in text for text in warnings)
 
 
+def arc_items() -> list[dict[str, Any]]:
+    """The rows of every question, as they are read."""
+    rows = arc_item_rows(PROVENANCE, questions(), scored(), comparison()[0])
+    return ARC_ITEMS.table(rows).to_pylist()
+
+
 def test_items_keep_every_log_probability_of_every_question() -> None:
     """Options that a question lacks leave no trace; the chosen one is the likeliest."""
-    rows = arc_item_rows(PROVENANCE, questions(), scored(), comparison()[0])
-    items = ARC_ITEMS.table(rows).to_pylist()
+    items = arc_items()
     assert len(items) == 4 * Q
     for item in items:
         q = questions()[int(item["question_id"][1:])]

@@ -38,6 +38,11 @@ def row_of(
     return row
 
 
+def table() -> list[dict]:
+    """A row of an ordinary raster, and one without numbers."""
+    return [row_of(measured(), window_set=WindowSet.CALIBRATION), row_of(measured("silent"))]
+
+
 def test_a_row_names_its_raster():
     """Condition, window set, cond_id, number of windows and of draws stand in the row."""
     found = measured()

@@ -251,14 +251,26 @@ def test_an_intervention_that_was_not_measured_is_null_with_its_reason(g, reason
 # --------------------------------------------------------------------------- the analysis' tables
 
 
-def test_every_cond_id_of_an_analysis_leads_to_its_raster():
-    """The run and its cond_id, the window set and the tuple; numbers as in the metrics."""
+def analysed_conditions() -> list[dict]:
+    """The validated rows of an analysis' conditions, each from another run or cond_id."""
     metrics, _, described, _ = inputs()
     sources = [
         row | {"run_id": f"RUN_{n % 2}", "cond_id": n // 2 + 3} for n, row in enumerate(metrics)
     ]
     made = analysis_condition_rows(PROVENANCE, sources, described)
-    rows = ANALYSIS_CONDITIONS.table(made).to_pylist()
+    return ANALYSIS_CONDITIONS.table(made).to_pylist()
+
+
+def analysed_windows(name: str = "planted") -> list[dict]:
+    """The validated rows of the windows of one raster."""
+    found = measured(name)
+    made = analysis_window_rows(PROVENANCE, [found.sums], found.A.shape[-1], [found.described])
+    return ANALYSIS_WINDOWS.table(made).to_pylist()
+
+
+def test_every_cond_id_of_an_analysis_leads_to_its_raster():
+    """The run and its cond_id, the window set and the tuple; numbers as in the metrics."""
+    described, rows = inputs()[2], analysed_conditions()
     assert [row["cond_id"] for row in rows] == list(range(len(LINES)))
     for n, (row, (name, window_set)) in enumerate(zip(rows, LINES, strict=True)):
         assert (row["source_run_id"], row["source_cond_id"]) == (f"RUN_{n % 2}", n // 2 + 3)
@@ -268,30 +280,27 @@ def test_every_cond_id_of_an_analysis_leads_to_its_raster():
         assert row["n_avalanches"] == described[n].n_avalanches
 
 
+@pytest.mark.parametrize("name", ["planted", "one layer"])
 @pytest.mark.parametrize("denominator", ["valid_edges", "all_sites"])
-def test_pooled_numbers_are_recomputed_from_the_windows_of_an_analysis(denominator):
+def test_pooled_numbers_are_recomputed_from_the_windows_of_an_analysis(name, denominator):
     """Ratios, their expectation under permutation and avalanches follow from sums over windows."""
-    names = ("planted", "one layer")
-    chosen = [measured(name) for name in names]
-    for found in chosen:
-        made = analysis_window_rows(PROVENANCE, [found.sums], found.A.shape[-1], [found.described])
-        rows = ANALYSIS_WINDOWS.table(made).to_pylist()
-        assert [row["seq_id"] for row in rows] == list(range(len(found.A)))
-        numbers = [name for name, value in rows[0].items() if not isinstance(value, str)]
-        total = {name: sum(row[name] for row in rows) for name in numbers}
-        sums = np.array([total[name] for name in SUM_NAMES])
-        pooled = branching_from_sums(sums, denominator=denominator)
-        direct = branching(found.A, denominator=denominator)
-        np.testing.assert_equal(float(pooled.b_tot), float(direct.b_tot))
-        null = branching_null_exact(found.A, denominator=denominator)
-        below = {
-            "valid_edges": (total["time_ancestors_perm_mean"], total["depth_ancestors"]),
-            "all_sites": (total["sites"], total["sites"]),
-        }[denominator]
-        expected = total["time_pairs_perm_mean"] / below[0]
-        assert null.b_time_perm_exact == pytest.approx(expected, rel=1e-12)
-        if found.A.shape[1] > 1:
-            depth = total["depth_pairs_perm_mean"] / below[1]
-            assert null.b_depth_perm_exact == pytest.approx(depth, rel=1e-12)
-        assert sum(row["n_avalanches"] for row in rows) == found.described.n_avalanches
-        assert [row["events"] for row in rows] == found.A.sum(axis=(1, 2)).tolist()
+    found, rows = measured(name), analysed_windows(name)
+    assert [row["seq_id"] for row in rows] == list(range(len(found.A)))
+    assert [row["events"] for row in rows] == found.A.sum(axis=(1, 2)).tolist()
+    assert sum(row["n_avalanches"] for row in rows) == found.described.n_avalanches
+    numbers = [key for key, value in rows[0].items() if not isinstance(value, str)]
+    total = {key: sum(row[key] for row in rows) for key in numbers}
+    sums = np.array([total[key] for key in SUM_NAMES])
+    pooled = branching_from_sums(sums, denominator=denominator)
+    direct = branching(found.A, denominator=denominator)
+    np.testing.assert_equal(float(pooled.b_tot), float(direct.b_tot))
+    null = branching_null_exact(found.A, denominator=denominator)
+    below = {
+        "valid_edges": (total["time_ancestors_perm_mean"], total["depth_ancestors"]),
+        "all_sites": (total["sites"], total["sites"]),
+    }[denominator]
+    expected = total["time_pairs_perm_mean"] / below[0]
+    assert null.b_time_perm_exact == pytest.approx(expected, rel=1e-12)
+    if name != "one layer":
+        depth = total["depth_pairs_perm_mean"] / below[1]
+        assert null.b_depth_perm_exact == pytest.approx(depth, rel=1e-12)

@@ -14,7 +14,21 @@ from hypothesis.extra import numpy as hnp
 from avalattice.canon import CONST, DatasetRole, WindowSet
 from avalattice.data.windows import WindowSlice
 from avalattice.errors import SchemaError
-from avalattice.export.schemas import ALL, METRICS, METRICS_WINDOWS, THRESHOLDS, WINDOWS
+from avalattice.export.schemas import (
+    ALL,
+    ANALYSIS_CONDITIONS,
+    ANALYSIS_WINDOWS,
+    ARC_ITEMS,
+    AVALANCHES,
+    EVALUATION_WINDOWS,
+    METRICS,
+    METRICS_WINDOWS,
+    NULL_STATISTICS,
+    TABLES,
+    TAU_RATE_MATCHED,
+    THRESHOLDS,
+    WINDOWS,
+)
 from avalattice.export.tables import (
     AppliedRates,
     metrics_rows,
@@ -24,10 +38,19 @@ from avalattice.export.tables import (
     thresholds_rows,
     windows_rows,
 )
-from avalattice.export.tabular import check_table, read_table, write_table
+from avalattice.export.tabular import check_table, read_csv, read_table, write_csv, write_table
 from avalattice.lattice.branching import SUM_NAMES, EdgeSums, branching_from_sums
 from avalattice.lattice.susceptibility import susceptibility_of_totals
 from avalattice.stats.summary import BRANCHING_NAMES
+from tests.export import (
+    test_avalanche_rows,
+    test_compared_rows,
+    test_null_rows,
+    test_rate_check,
+    test_replication,
+    test_summary_rows,
+)
+from tests.export.measured import measured
 from tests.export.results import (
     D_FF,
     GAINS,
@@ -70,7 +93,7 @@ def window_rows() -> list[dict]:
     return list(windows_rows(PROVENANCE, chosen, lambda tokens: "".join(f"<{t}>" for t in tokens)))
 
 
-TABLES = {
+EVERY = {
     "metrics": (METRICS, metrics),
     "metrics_windows": (
         METRICS_WINDOWS,
@@ -78,12 +101,36 @@ TABLES = {
     ),
     "thresholds": (THRESHOLDS, threshold_rows),
     "windows": (WINDOWS, window_rows),
+    "tau_rate_matched": (TAU_RATE_MATCHED, test_rate_check.table),
+    "null_statistics": (NULL_STATISTICS, test_null_rows.table),
+    "avalanches": (AVALANCHES, lambda: test_avalanche_rows.listed(measured())),
+    "analysis_conditions": (ANALYSIS_CONDITIONS, test_summary_rows.analysed_conditions),
+    "analysis_windows": (ANALYSIS_WINDOWS, test_summary_rows.analysed_windows),
+    "evaluation_windows": (EVALUATION_WINDOWS, test_compared_rows.windows_of_b),
+    "arc_items": (ARC_ITEMS, test_compared_rows.arc_items),
+    **{
+        schema.name: (schema, make)
+        for schema, make in zip(
+            TABLES,
+            (
+                test_summary_rows.summary,
+                test_compared_rows.t02,
+                test_compared_rows.t03,
+                lambda: list(test_avalanche_rows.tails(measured()).values()),
+                lambda: [test_avalanche_rows.crackled(measured())],
+                test_summary_rows.ablations,
+                test_replication.rows,
+            ),
+            strict=True,
+        )
+    },
 }
+"""Every schema with rows of it; those of phases 4 to 7 are made where they are looked into."""
 
 
 def read_back(tmp_path, name: str) -> list[dict]:
     """A table's rows after they were written."""
-    schema, make = TABLES[name]
+    schema, make = EVERY[name]
     path = tmp_path / f"{name}.parquet"
     with path.open("wb") as file:
         write_table(schema.table(make()), file)
@@ -95,7 +142,7 @@ def read_back(tmp_path, name: str) -> list[dict]:
 
 def test_every_declared_table_is_tested_here():
     """The schemas have names of their own, and each is written below."""
-    assert sorted(TABLES) == sorted(schema.name for schema in ALL)
+    assert sorted(EVERY) == sorted(schema.name for schema in ALL)
     assert len({schema.name for schema in ALL}) == len(ALL)
 
 
@@ -113,14 +160,33 @@ def test_every_table_begins_and_ends_alike(schema):
         assert "target_rate" in names
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_table_is_written_checked_and_read(tmp_path, name):
     """Rows from results meet their schema, and survive the file."""
-    rows = read_back(tmp_path, name)
+    rows, made = read_back(tmp_path, name), EVERY[name][1]()
     check_table(tmp_path / f"{name}.parquet", ALL)
-    assert len(rows) == len(TABLES[name][1]())
-    assert {row["run_id"] for row in rows} == {"run-7"}
-    assert {row["config_hash"] for row in rows} == {"c0ffee"}
+    assert len(rows) == len(made) > 0
+    for column in ("run_id", "stage_id", "model_id", "config_hash"):
+        assert [row[column] for row in rows] == [row[column] for row in made]
+        assert len({row[column] for row in rows}) == 1
+
+
+@pytest.mark.parametrize("schema", TABLES, ids=lambda schema: schema.name)
+def test_every_exported_table_is_the_same_in_both_forms(tmp_path, schema):
+    """CSV read back by its schema equals Parquet; a changed digit in it does not."""
+    table = schema.table(EVERY[schema.name][1]())
+    path = tmp_path / "t.csv"
+    with path.open("wb") as file:
+        write_csv(table, file)
+    assert read_csv(path, schema).equals(table)
+    text = path.read_text()
+    assert "0." in text
+    path.write_text(text.replace("0.", "1.", 1))
+    try:
+        changed = read_csv(path, schema).equals(table)
+    except SchemaError:  # beyond the allowed range
+        changed = False
+    assert not changed
 
 
 # ------------------------------------------------------------------------------------ metrics

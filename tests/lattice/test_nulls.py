@@ -19,6 +19,7 @@ from avalattice.lattice.nulls import (
     circular_shift_null,
     p_monte_carlo,
     permutation_null,
+    token_column_null,
     token_id_stratified_null,
 )
 from tests.lattice.samples import (
@@ -56,6 +57,50 @@ def test_row_nulls_do_move_counts(null):
     drawn = null(A, np.random.default_rng(1))
     assert (drawn != A).any(axis=-1).mean() > 0.9
     np.testing.assert_array_equal(A, before)
+
+
+@given(A=stacks, seed=st.integers(0, 99))
+@unhurried
+def test_token_columns_keep_every_column(A, seed):
+    """A window holds the columns that it held: all layers of a token move together."""
+    drawn = token_column_null(A, np.random.default_rng(seed))
+    assert (drawn.shape, drawn.dtype) == (A.shape, A.dtype)
+    for before, after in zip(A, drawn, strict=True):
+        assert sorted(before.T.tolist()) == sorted(after.T.tolist())
+    depth = [edge_sums(raster)[2:] for raster in (A, drawn)]
+    assert depth[0] == depth[1]
+
+
+def test_token_columns_move_and_each_window_has_an_order_of_its_own():
+    """Control: hardly a token stays, every order is as likely, and no two windows share one."""
+    A = np.broadcast_to(np.arange(30), (40, 3, 30)).copy()
+    drawn = token_column_null(A, np.random.default_rng(1))
+    assert (drawn == A).mean() < 0.1
+    np.testing.assert_array_equal(drawn[:, 0], drawn[:, 2])  # the layers of a token together
+    assert len(np.unique(drawn[:, 0], axis=0)) == 40
+    first = token_column_null(np.tile(np.arange(6), (6000, 1, 1)), np.random.default_rng(2))
+    assert stats.chisquare(np.bincount(first[:, 0, 0])).pvalue > 1e-3
+    rows = permutation_null(A, np.random.default_rng(1))
+    assert (rows[:, 0] != rows[:, 2]).any()  # which rows permuted by themselves do not
+
+
+def test_token_columns_break_persistence_and_keep_alignment():
+    """Along tokens b falls to the occupancy, along layers it stays."""
+    rng = np.random.default_rng(3)
+    row = persistent_rows(rng, (20, 1, 200))
+    X = np.repeat(row, 4, axis=1)
+    null = branching_null_exact(token_column_null(X, rng))
+    before = branching_null_exact(X)
+    assert before.delta_b_time > 0.4
+    assert abs(null.delta_b_time) < 0.05
+    assert null.delta_b_depth == pytest.approx(before.delta_b_depth, rel=1e-12)
+
+
+@pytest.mark.parametrize("A", [np.zeros(4, int), np.zeros((2, 3))])
+def test_token_columns_need_counts(A):
+    """Other axes, and values that are no whole numbers, are refused."""
+    with pytest.raises(ArrayError, match="A"):
+        token_column_null(A, np.random.default_rng(0))
 
 
 def is_turned(row, drawn):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields, replace
 from decimal import Decimal
 
 import numpy as np
@@ -17,6 +19,7 @@ from avalattice.lattice.rasters import (
     raster_members,
     save_rasters,
 )
+from avalattice.rng import stream
 
 C, N, L, T = 3, 19, 2, 5
 
@@ -226,3 +229,54 @@ def test_a_condition_as_json_has_canonical_gains():
         "null_id": str(NullId.NULL_NONE),
         "intervention_id": str(InterventionId.MLP_GLOBAL),
     }
+
+
+@pytest.mark.parametrize("gain", ["0.850", "1", "0"])
+def test_a_condition_survives_json(gain):
+    """What a record holds gives the condition again, with members of the registry."""
+    changed = replace(
+        condition(gain), null_id=NullId.NULL_TOKEN_SHUFFLE_INPUT, intervention_id="ATTN_GLOBAL"
+    )
+    read = Condition.from_json({"cond_id": 3, **json.loads(json.dumps(changed.to_json()))})
+    assert read == changed
+    assert isinstance(read.spike_def_id, SpikeDefId)
+    assert isinstance(read.null_id, NullId)
+    for name in ("model_role", "dataset_role", "spike_def_id", "null_id", "intervention_id"):
+        with pytest.raises(ValueError, match="NONE_SUCH"):
+            Condition.from_json(changed.to_json() | {name: "NONE_SUCH"})
+
+
+def test_every_part_of_a_condition_but_its_rate_names_its_stream():
+    """Equal gains are one name; the target goes by its label, whatever number it stands for."""
+    plain = condition()
+    assert plain.stream_name == replace(plain, gain=Decimal("0.850"), target_rate=1.0).stream_name
+    others = {
+        "model_role": ModelRole.INSTRUCT,
+        "dataset_role": DatasetRole.B,
+        "spike_def_id": SpikeDefId.SPIKE_ONE_SIDED_POS,
+        "target_label": "0.00001",
+        "gain": Decimal("0.86"),
+        "null_id": NullId.NULL_TOKEN_SHUFFLE_INPUT,
+        "intervention_id": InterventionId.ATTN_GLOBAL,
+    }
+    assert set(others) == {f.name for f in fields(Condition)} - {"target_rate"}
+    draws = {
+        stream(1337, *each.stream_name).integers(2**60)
+        for each in (plain, *(replace(plain, **{k: v}) for k, v in others.items()))
+    }
+    assert len(draws) == 1 + len(others)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_events_by_layer_are_sums_over_windows_and_tokens(tmp_path, on_disk):
+    """Sums of counts are exact where uint16 would wrap, also of a file read in blocks."""
+    A = np.full((2, 9, 3, 4), 65535, np.uint16)
+    A[1] = counts(1, 9, 3, 4)[0]
+    stack = rasters(A)
+    if on_disk:
+        save_rasters(tmp_path / "r.npz", stack)
+        stack = load_rasters(tmp_path / "r.npz")
+    events = stack.events_by_layer()
+    assert events.dtype == np.int64
+    np.testing.assert_array_equal(events, A.astype(np.int64).sum(axis=(1, 3)))
+    assert events[0].tolist() == [9 * 4 * 65535] * 3

@@ -17,6 +17,7 @@ from avalattice.model.forward import decoder_pass, logits_pass
 from avalattice.model.gain import (
     gain,
     gain_target,
+    intervention,
     intervention_target,
     layer_band,
     map_outputs,
@@ -166,8 +167,8 @@ def test_bands_partition_the_depth(n_layers):
 @given(n_layers=st.integers(1, 200))
 def test_global_interventions_scale_every_layer(n_layers):
     """The global interventions take the whole depth."""
-    for intervention in set(InterventionId).difference(BANDS):
-        assert layer_band(n_layers, intervention) == range(n_layers)
+    for named in set(InterventionId).difference(BANDS):
+        assert layer_band(n_layers, named) == range(n_layers)
 
 
 @pytest.mark.parametrize("n_layers", [1, 2])
@@ -194,3 +195,43 @@ def test_bands_compose_to_the_whole():
     early, mid, late = (gain(model, 0.7, layers=layer_band(N_LAYERS, band)) for band in BANDS)
     with early, mid, late:
         assert torch.equal(logits_pass(model, ids), whole)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt_neox", "gemma2"])
+@pytest.mark.parametrize("named", list(InterventionId))
+def test_an_intervention_is_the_gain_on_its_sublayer_and_layers(name, named):
+    """Logits under an intervention are those of a gain on the layers and sublayer of its name."""
+    model, ids = tiny_model(name), token_ids()
+    with intervention(model, named, Decimal("0.7")):
+        found = logits_pass(model, ids)
+    target, layers = intervention_target(named), layer_band(N_LAYERS, named)
+    with gain(model, 0.7, target=target, layers=layers):
+        assert torch.equal(logits_pass(model, ids), found)
+    others = [
+        (other, layer_band(N_LAYERS, band))
+        for other in GainTarget
+        for band in InterventionId
+        if (other, layer_band(N_LAYERS, band)) != (target, layers)
+    ]
+    for other, where in others:  # control
+        with gain(model, 0.7, target=other, layers=where):
+            assert not torch.equal(logits_pass(model, ids), found)
+    assert hooks_of(model) == []
+
+
+def test_an_intervention_at_gain_one_is_the_model_itself():
+    """Whatever it multiplies; an unknown one, or one that the model is too shallow for, is none."""
+    model, ids = tiny_model("llama"), token_ids()
+    plain = logits_pass(model, ids)
+    for named in InterventionId:
+        with intervention(model, named, 1):
+            assert torch.equal(logits_pass(model, ids), plain)
+    with pytest.raises(ModelError, match="unknown intervention"), intervention(model, "MLP", 0.5):
+        pass
+    shallow = tiny_model("llama", num_hidden_layers=2)
+    with (
+        pytest.raises(ModelError, match="2 layers has no thirds"),
+        intervention(shallow, InterventionId.MLP_BAND_MID, 0.5),
+    ):
+        pass
+    assert hooks_of(shallow) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avalattice import config
-from avalattice.canon import ModelRole
+from avalattice.canon import ModelRole, StageTag
 from avalattice.pipeline import Pipeline
 from avalattice.stages.session import Session
 from avalattice.stagetable import STAGES
@@ -32,6 +32,27 @@ class Workplace:
         """The folder of the only run of a stage."""
         (folder,) = self.runs.glob(f"RUN_{tag}_*")
         return folder
+
+    def edit(self, old: str, new: str) -> Workplace:
+        """Change the configuration's text where it stands once."""
+        text = self.config.read_text()
+        assert text.count(old) == 1
+        self.config.write_text(text.replace(old, new))
+        return self
+
+    def run_to(
+        self, last: StageTag, role: ModelRole = ModelRole.INSTRUCT, *, figures: bool = False
+    ) -> Workplace:
+        """Run the stages up to one; phase 5's figures take most of its time, and are left out."""
+        pipeline = self.pipeline(role)
+        with pytest.MonkeyPatch.context() as patch:
+            if not figures:
+                patch.setattr("avalattice.stages.s05_analyze.write_figures", lambda *_: None)
+            for tag, stage in STAGES.items():
+                pipeline.run(stage, allow_resume=False)
+                if tag is last:
+                    break
+        return self
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from avalattice.canon import FigureId, ModelRole, PaperPage, StageTag
+from avalattice.canon import FigureId, ModelRole, PaperPage, StageTag, TableId
 from avalattice.errors import DependencyError, InputError
 from avalattice.export.documents import ClaimsDocument, read_document
 from avalattice.pipeline import Pipeline
 from avalattice.stages.paper_inputs import _UNLISTED
 from avalattice.stagetable import STAGES, Stage, sections_of
+from avalattice.store.reader import RunReader
 from avalattice.store.record import read_record
 from avalattice.store.runs import RunStore
 from tests.stages.conftest import Workplace
@@ -184,6 +186,31 @@ def test_a_damaged_peer_is_refused(workplace: Workplace, damage) -> None:
         resolve(workplace, PEER_STAGE)
 
 
+def test_an_analysis_of_the_other_role_gives_a_t07(
+    finished: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T07 is written in both forms, and the paper rests on it; here a model is its own peer."""
+
+    def as_base(reader: RunReader) -> RunReader:
+        assert reader.record.model is not None
+        base = reader.record.model.model_copy(update={"role": "BASE", "id": "base"})
+        return RunReader(reader.folder, reader.record.model_copy(update={"model": base}))
+
+    inputs = resolve(finished, S07).inputs
+    peers = {tag: as_base(inputs[tag]) for tag in S07.peer_inputs}
+    monkeypatch.setattr(Pipeline, "_peers", lambda self, stage: peers if stage.peer_inputs else {})
+    run = finished.runs / finished.pipeline().run(S07, allow_resume=False)
+    rows = pq.read_table(run / f"{TableId.T07_REPLICATION_SUMMARY}.parquet").to_pylist()
+    assert rows
+    assert all(row["gstar_base"] == row["gstar_instruct"] for row in rows)
+    assert {row["model_id_base"] for row in rows} == {"base"}
+    assert (run / f"{TableId.T07_REPLICATION_SUMMARY}.csv").is_file()
+    told = {claim.claim_id: claim for claim in claims_of(run).claims}
+    assert told["replication_depth"].run_id == run.name
+    assert told["replication_family"].verdict == "supported"
+
+
+@pytest.mark.slow
 def test_two_models_are_compared_in_t07(finished_both: tuple[Workplace, Path]) -> None:
     """With both analyses there is a T07, and the paper tells the replication."""
     place, run = finished_both

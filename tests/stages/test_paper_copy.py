@@ -40,8 +40,9 @@ def test_copying_again_and_copying_a_newer_paper(tmp_path: Path) -> None:
     newer = {"README.md": b"# Two\n", "claims.json": b"[]\n"}
     copy_paper(newer, tmp_path)
     assert contents(tmp_path) == FILES | newer
-    copy_paper(FILES, tmp_path)  # the figure is still known to be ours
-    assert contents(tmp_path) == FILES
+    redrawn = FILES | {"figs/appendix/a.png": b"\x89PNG again"}
+    copy_paper(redrawn, tmp_path)  # the figure is still known to be ours
+    assert contents(tmp_path) == redrawn
 
 
 @pytest.mark.parametrize("name", list(FILES))

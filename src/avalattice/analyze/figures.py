@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from avalattice.analyze.analysis import Analysis
 from avalattice.analyze.conditions import MOST_SHOWN, AnalysedCondition
+from avalattice.analyze.counts import CONDITION_IDS
 from avalattice.canon import CONST, FigureId
 from avalattice.export.documents import GStarDocument
 from avalattice.export.figures.depth_profile import draw_depth_profile
@@ -69,7 +70,7 @@ def _of_rasters(analysis: Analysis) -> list[Drawing]:
     shown = _shown(analysis)
     rasters = [_measured(analysis, each) for each in shown]
     ids = {each.cond_id for each in shown}
-    nulls = [row for row in analysis.null_statistics.to_pylist() if row["cond_id"] in ids]
+    nulls = [row for row in analysis.null_statistics.to_pylist() if row[CONDITION_IDS] in ids]
     rows = [row for raster in rasters for row in raster.rows_of(summary)]
     denominator = analysis.options.denominator
     draw: dict[FigureId, Callable[[], Figure]] = {

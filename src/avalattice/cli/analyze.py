@@ -108,7 +108,7 @@ def _value(analysis: Analysis, folder: Path) -> dict[str, Any]:
         "summary": analysis.summary.to_pylist(),
         "tail_fits": analysis.tail_fits.to_pylist(),
         "crackling": analysis.crackling.to_pylist(),
-        "gstar": None if gstar is None else gstar.model_dump(mode="json"),
+        "choice": None if gstar is None else gstar.model_dump(mode="json"),
         "signatures": analysis.signatures.model_dump(mode="json"),
         "notes": list(analysis.notes),
     }

@@ -208,7 +208,7 @@ def _settings(ctx: StageContext, record: RunRecord) -> Settings:
 def _run_ids(ctx: StageContext) -> dict[Source, str]:
     tags = _DERIVED_FROM | {source: tag for source, (tag, _, _) in _TABLES.items()}
     found = {source: ctx.inputs[tag].run_id for source, tag in tags.items() if tag in ctx.inputs}
-    return found | {sources.REPLICATION: ctx.run.run_id}
+    return found | ({sources.REPLICATION: ctx.run.run_id} if ctx.peers else {})
 
 
 def _figures(ctx: StageContext) -> dict[FigureId, str]:

@@ -11,6 +11,7 @@ Few windows make intervals too narrow: at 8 windows a nominal 95 % covers about 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from avalattice.canon import CONST
 from avalattice.errors import ArrayError
 
 LEVEL = 0.95
+_FURTHEST = math.log(1e6)
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,15 @@ def studentised_log_interval(
         replicates: its replicates [R, ...].
         replicate_log_se: their standard errors [R, ...].
         level: coverage.
+
+    Returns:
+        The interval. An end further from the estimate than a factor of 10⁶ is NaN: resamples of a
+        handful of windows can have next to no standard error, and then nothing is determined.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         t = (np.log(replicates) - np.log(estimate)) / replicate_log_se
         t[~np.isfinite(t)] = np.nan
         quantiles = percentile_interval(t, level=level)
-        low = np.exp(np.log(estimate) - quantiles.high * log_se)
-        high = np.exp(np.log(estimate) - quantiles.low * log_se)
-    return Interval(np.asarray(low), np.asarray(high))
+        shifts = [-quantiles.high * log_se, -quantiles.low * log_se]
+        ends = [np.where(np.abs(s) > _FURTHEST, np.nan, s) + np.log(estimate) for s in shifts]
+    return Interval(np.asarray(np.exp(ends[0])), np.asarray(np.exp(ends[1])))

@@ -64,11 +64,11 @@ def test_revisions_and_widths_are_told(records):
     """A revision stands behind its source; layers of several widths have their range."""
     record = records[0]
     record["model"] |= {"revision": "abc", "d_ff": [48, 64, 96], "random_init": True}
+    record["model"] |= {"n_parameters": 12_345}
     record["datasets"][0] |= {"revision": "def", "source": "hf:x/y:train"}
     facts = model_facts([record])[0]
     assert facts.source == "tiny@abc"
-    assert "48 to 96 MLP units" in facts.words
-    assert "random weights" in facts.words
+    assert "48 to 96 MLP units, 12,345 parameters, random weights;" in facts.words
     assert text_facts([record])[0].source == "hf:x/y:train@def"
 
 
@@ -90,11 +90,10 @@ def test_questions_are_no_windows(records):
 
 
 def test_few_windows_and_notes_are_told_once(records):
-    """Sixteen runs with the same note and slices give three cautions."""
-    few = "has 8, fewer than 20; intervals over these windows are too narrow."
+    """Sixteen runs with the same note and slices give two cautions."""
+    few = "Dataset A, in sample has 8; Dataset A, held out has 8."
     assert warned(records) == (
-        f"Few windows: Dataset A, in sample {few}",
-        f"Few windows: Dataset A, held out {few}",
+        f"Few windows: {few} Under 20, intervals over windows are too narrow.",
         "tiny: weights de-quantised from GGUF tiny.gguf.",
     )
 

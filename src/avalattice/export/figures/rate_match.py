@@ -85,7 +85,7 @@ def draw_rate_match(rates: Sequence[Row]) -> Figure:
         _errors(grid[1, j], rows, marks, gain_step(numbers(rates, "gain")))
         gain_axis(grid[1, j], numbers(rates, "gain"), label=True)
     if (numbers(rates, "layer_rate") > 0).any():
-        log_axis(grid[0, 0], "y")
+        log_axis(grid[0, 0], "y", numbers=5)
     grid[0, 0].set_ylabel(f"achieved rate of a layer\n({RATE})")
     grid[1, 0].set_ylabel("achieved over target − 1\n(percent)")
     legend(
@@ -130,7 +130,7 @@ def _diagonal(panel: Axes, rows: Sequence[Row], marks: dict[str, Mark]) -> None:
         return
     ends = np.array([wanted.min(), wanted.max()])
     panel.plot(ends, ends, color="0.6", linewidth=0.7, zorder=1)
-    log_axis(panel, "x")
+    log_axis(panel, "x", numbers=5)
 
 
 def _errors(panel: Axes, rows: Sequence[Row], marks: dict[str, Mark], step: float) -> None:

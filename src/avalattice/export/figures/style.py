@@ -151,9 +151,10 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 def _hide_unused_scales(figure: Figure) -> None:
     """No numbers on a scale on which nothing was drawn, in no panel that shares it."""
     for axes in figure.axes:
-        for name, group in (("x", axes.get_shared_x_axes()), ("y", axes.get_shared_y_axes())):
-            if all(panel.get_gid() == EMPTY for panel in group.get_siblings(axes)):
-                axes.tick_params(axis=name, which="both", length=0, label1On=False)
+        if all(panel.get_gid() == EMPTY for panel in axes.get_shared_x_axes().get_siblings(axes)):
+            axes.tick_params(axis="x", which="both", length=0, labelbottom=False)
+        if all(panel.get_gid() == EMPTY for panel in axes.get_shared_y_axes().get_siblings(axes)):
+            axes.tick_params(axis="y", which="both", length=0, labelleft=False)
 
 
 @dataclass(frozen=True)

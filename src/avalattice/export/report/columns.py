@@ -45,7 +45,7 @@ CHOICES = TableSchema(
     ("model_role", "spike_def_id", "target_label"),
     with_provenance(
         *CURVE,
-        number("gstar", "chosen gain: b_tot nearest one", "", 0),
+        number("g_star", "chosen gain: b_tot nearest one", "", 0),
         number("b_tot", "at g*, calibration windows", RATIO, 0),
         Column("bracketed", BOOL, "b_tot − 1 changes sign inside the grid"),
         Column("at_grid_edge", BOOL, "g* is the first or last gain"),
@@ -236,7 +236,7 @@ TABLE_WORDS: Final[Mapping[str, TableWords]] = {
             (
                 *_OF,
                 *_CURVE,
-                Lead("gstar", "g*"),
+                Lead("g_star", "g*"),
                 Lead("b_tot", "b_tot"),
                 Lead("identifiable", "identifiable"),
                 _ci("crossing", "crossing"),

@@ -209,6 +209,7 @@ def choice_row(choice: GStarEntry, provenance: Row, n_sequences: int) -> dict[st
     """
     values = choice.model_dump()
     values |= {
+        "g_star": choice.gstar,
         "shares": ", ".join(f"{g}: {share:.0%}" for g, share in choice.shares.items() if share),
         "excluded": ", ".join(choice.excluded) or None,
         "n_sequences": n_sequences,

@@ -17,6 +17,7 @@ from avalattice.export.report.wording import EXPECTED_STAGES, STAGE_WORDS, WINDO
 Record = Mapping[str, Any]
 SHORT_DIGEST: Final = 12
 _MIB: Final = 2**20
+_MILLION: Final = 10**6
 _WINDOWS: Final = "windows"
 
 
@@ -181,9 +182,13 @@ def _model_words(model: Mapping[str, Any]) -> str:
     weights = ", random weights" if model["random_init"] else ""
     return (
         f"{model['model_type']}, {model['n_layers']} layers of {units} MLP units, "
-        f"{model['n_parameters'] / 1e6:,.1f} million parameters{weights}; {model['dtype']} on "
+        f"{_count_words(model['n_parameters'])} parameters{weights}; {model['dtype']} on "
         f"{model['device']}"
     )
+
+
+def _count_words(n: int) -> str:
+    return f"{n:,}" if n < _MILLION else f"{n / _MILLION:,.1f} million"
 
 
 def text_facts(records: Iterable[Record]) -> tuple[TextFacts, ...]:
@@ -218,12 +223,12 @@ def cautions(records: Sequence[Record], texts: Sequence[TextFacts]) -> tuple[str
 
 
 def _cautions(records: Sequence[Record], texts: Sequence[TextFacts]) -> Iterator[str]:
-    for text in texts:
-        if text.few:
-            yield (
-                f"Few windows: {text.name} has {text.n_windows}, fewer than {CONST.FEW_WINDOWS}; "
-                "intervals over these windows are too narrow."
-            )
+    few = [f"{text.name} has {text.n_windows}" for text in texts if text.few]
+    if few:
+        yield (
+            f"Few windows: {'; '.join(few)}. Under {CONST.FEW_WINDOWS}, intervals over windows are "
+            "too narrow."
+        )
     for record in records:
         model = record["model"]
         if model and model["random_init"]:

@@ -24,8 +24,8 @@ from avalattice.export.report.explorer import payload
 from avalattice.export.report.wording import BRIEF_GLOSSARY, GLOSSARY, QUESTIONS
 
 _TEMPLATES: Final = "templates"
-_PAGE: Final = "report.html.j2"
-_STYLE: Final = "report.css"
+_PAGE: Final = "page.html.j2"
+_STYLE: Final = "page.css"
 _SCRIPTS: Final = ("lattice.js", "tables.js", "explorer.js", "page.js")
 _IN_MARKUP: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 

@@ -27,7 +27,7 @@ _MINUS: Final = "−"
 _MOST_PLACES: Final = 5
 """Decimal places, beyond which a number is shown with an exponent."""
 _ROLE: Final = PROVENANCE[3].name
-_AS_WRITTEN: Final = frozenset({"g", "gain", "target_label", "gstar"})
+_AS_WRITTEN: Final = frozenset({"g", "gain", "target_label", "g_star"})
 """Columns whose numbers are settings: shown as they are, not rounded."""
 _LAST: Final = frozenset(column.name for column in (*PROVENANCE, *CLOSING))
 
