@@ -211,3 +211,19 @@ def test_a_studentised_interval_of_normal_replicates_is_the_normal_one():
         np.array(3.0), np.array(0.2), np.exp(np.abs(log)), np.full(200_000, 0.1)
     )
     assert np.log(3) - np.log(skewed.low) == pytest.approx(2 * 1.96 * 0.2, abs=0.02)
+
+
+def test_an_end_that_few_windows_put_anywhere_is_undefined():
+    """Replicates with next to no standard error leave an end open; wide is not yet undefined."""
+    rng = np.random.default_rng(5)
+    replicates = np.exp(rng.normal(size=2000))
+    for scale, undefined in ((1.0, False), (0.2, False), (1e-3, True), (1e-300, True)):
+        interval = studentised_log_interval(
+            np.asarray(1.0), np.asarray(1.0), replicates, np.full(2000, scale)
+        )
+        assert np.isnan(interval.low) == np.isnan(interval.high) == undefined
+    one_sided = studentised_log_interval(
+        np.asarray(1.0), np.asarray(1.0), replicates, np.where(replicates > 1, 1.0, 1e-3)
+    )
+    assert np.isnan(one_sided.high)
+    assert 0 < one_sided.low < 1

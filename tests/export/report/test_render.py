@@ -155,6 +155,17 @@ def test_every_figure_is_there_for_each_model(report, page):
     assert all(picture.attributes["alt"] for picture in pictures)
 
 
+def test_the_first_words_say_what_was_measured(page):
+    """Models, windows and their text stand in the first sentence; each slice beside it."""
+    (lede,) = read_html(page).find("p", class_="lede")
+    assert lede.text.startswith(
+        "Units of the MLPs of tiny and tiny, reading 16 windows of 12 tokens of file:corpus.txt:"
+    )
+    facts = read_html(page).find("dl", class_="brief measured")[0].text
+    assert "Dataset A, held out 8 windows of 12 tokens few file:corpus.txt" in facts
+    assert "Targets 0.4, 0.8 events per site" in facts
+
+
 def test_verdicts_stand_in_words(page):
     """The summary says how many curves support what; each verdict's reason is in its table."""
     tree = read_html(page)
