@@ -18,7 +18,7 @@ import numpy as np
 from avalattice.canon import CONST
 from avalattice.lattice.branching import branching, branching_from_sums, edge_sums
 from avalattice.lattice.null_moments import branching_null_exact
-from avalattice.lattice.nulls import permutation_null
+from avalattice.lattice.nulls import permutation_null, token_column_null
 from avalattice.lattice.percolation import independent_sites, percolation_context
 from avalattice.lattice.simulate import PlantedGain
 from avalattice.rng import stream
@@ -51,7 +51,10 @@ def gstar_of(grid: np.ndarray, resamples: Resamples) -> GStar:
 def relation_at(A: np.ndarray, resamples: Resamples, rng: np.random.Generator) -> Verdict:
     """The crackling relation of the counts at g*, beside permuted ones."""
     fitted = fit_avalanches(A, describe_avalanches(A, resamples), resamples)
-    null = null_avalanches(permutation_null(A, rng) for _ in range(5))
+    rows, tokens = (
+        null_avalanches(draw(A, rng) for _ in range(5))
+        for draw in (permutation_null, token_column_null)
+    )
     gamma, relation = fitted.crackling, fitted.relation
     assert gamma.interval is not None
     return assess_crackling_relation(
@@ -62,8 +65,10 @@ def relation_at(A: np.ndarray, resamples: Resamples, rng: np.random.Generator) -
         gamma_interval=(float(gamma.interval.low), float(gamma.interval.high)),
         dcc_signed=relation.dcc_signed,
         dcc_interval=(float(relation.interval.low), float(relation.interval.high)),
-        gamma_null=null.gamma.mean,
-        gamma_null_range=null.gamma.range,
+        gamma_null=rows.gamma.mean,
+        gamma_null_range=rows.gamma.range,
+        gamma_null_tokens=tokens.gamma.mean,
+        gamma_null_tokens_range=tokens.gamma.range,
         near_percolation=percolation_context(A).near,
         few_windows=gamma.few_windows,
     )

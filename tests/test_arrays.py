@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jaxtyping import TypeCheckError
 
-from avalattice.arrays import ArraySpec, BlockArray, check_arrays, read_npz, row_blocks, write_npz
+from avalattice.arrays import (
+    ArraySpec,
+    BlockArray,
+    check_arrays,
+    is_npy,
+    member_names,
+    read_members,
+    read_npy,
+    read_npz,
+    row_blocks,
+    write_npz,
+)
 from avalattice.canon import DatasetRole, WindowSet
 from avalattice.data.windows import WindowSlice
 from avalattice.errors import ArrayError
@@ -333,3 +344,32 @@ def test_a_flipped_byte_is_refused_or_changes_nothing(tmp_path, save):
         starts = [whole.index(array.tobytes()) for array in ARRAYS.values()]
         for start, array in zip(starts, ARRAYS.values(), strict=True):
             assert refused.issuperset(range(start, start + array.nbytes))
+
+
+# ------------------------------------------------------------------- files of any arrays
+
+
+def test_members_are_read_whatever_their_form(tmp_path):
+    """Names are listed, members read without a specification, and others left alone."""
+    path = tmp_path / "any.npz"
+    np.savez_compressed(path, b=np.arange(6.0).reshape(2, 3), a=np.array([None]))
+    assert member_names(path) == ["a", "b"]
+    np.testing.assert_array_equal(read_members(path, ["b"])["b"], np.arange(6.0).reshape(2, 3))
+    with pytest.raises(ArrayError, match=r"a\.npy holds pickled objects"):
+        read_members(path, ["a"])
+    with pytest.raises(ArrayError, match=r"missing key 'c'; the file holds \['a', 'b'\]"):
+        read_members(path, ["b", "c"])
+
+
+def test_npy_files_are_told_apart_and_read(tmp_path):
+    """An NPY file is known by its first bytes, and refused where it is cut short."""
+    np.save(tmp_path / "one.npy", np.asfortranarray(np.arange(6).reshape(2, 3)))
+    np.savez(tmp_path / "one.npz", a=np.arange(3))
+    assert is_npy(tmp_path / "one.npy")
+    assert not is_npy(tmp_path / "one.npz")
+    np.testing.assert_array_equal(read_npy(tmp_path / "one.npy"), np.arange(6).reshape(2, 3))
+    (tmp_path / "one.npy").write_bytes((tmp_path / "one.npy").read_bytes()[:-4])
+    with pytest.raises(ArrayError, match=r"one\.npy: not a readable NPY file"):
+        read_npy(tmp_path / "one.npy")
+    with pytest.raises(ArrayError, match=r"none\.npy: cannot be read"):
+        is_npy(tmp_path / "none.npy")

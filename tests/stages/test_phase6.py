@@ -451,6 +451,34 @@ def test_datasets_that_are_not_configured_are_skipped_by_run_alone(
     assert "phase6_arc_mcq_eval skipped: the configuration has no data.ARC_MCQ\n" in out
 
 
+def test_the_plan_gives_what_phase_6_takes(once: Workplace) -> None:
+    """Once g* is known, planned forward windows are those that the runs have counted."""
+    from avalattice.plan import make_plan
+
+    planned = {row.command: row for row in make_plan(once.pipeline()).stages}
+    for tag in PHASE_6:
+        counted = read_record(once.run(str(tag))).cost.forward_windows
+        assert planned[str(STAGES[tag].command)].forward_windows == counted
+
+
+def test_phase_0_looks_at_dataset_b_and_at_the_questions(workplace: Workplace) -> None:
+    """A corpus that is too short, or questions that are not there, are found before any run."""
+    from avalattice.stages.s00_validate_env import validate
+
+    def failed(text: str) -> dict[str, str]:
+        workplace.config.write_text(text)
+        checks = validate(workplace.pipeline().session, disk_bytes=lambda: 0)
+        return {check.name: check.detail for check in checks if not check.passed}
+
+    text = workplace.config.read_text()
+    assert failed(text) == {}
+    spoiled = text.replace("n_windows: 4", "n_windows: 400").replace("questions.jsonl", "no.jsonl")
+    found = failed(spoiled)
+    assert found.keys() == {"windows of B", "questions"}
+    assert "the corpus is too short" in found["windows of B"]
+    assert "no.jsonl: no such file" in found["questions"]
+
+
 def upstreams_of_phase_6() -> list[StageTag]:
     """The stages that phase 6 rests on."""
     return [stage.tag for stage in upstreams_of(STAGES[StageTag.S06B])]

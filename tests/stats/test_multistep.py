@@ -124,6 +124,19 @@ def test_counts_of_one_axis_are_refused():
         multistep_depth(np.ones(30))
 
 
+@pytest.mark.parametrize("offset", [False, True])
+def test_too_few_layers_or_tokens_are_a_reason(offset):
+    """Fewer layers than the lags need, and a single token, leave b undefined, in words."""
+    needed = 8 if offset else 6
+    counts = np.random.default_rng(1).poisson(1.0, (4, needed, 9))
+    assert multistep_depth(counts, offset=offset).slopes.size == needed // 2
+    few = multistep_depth(counts[:, 1:], offset=offset)
+    assert math.isnan(few.b)
+    assert few.reason == f"regression over depth needs {needed} layers, there are {needed - 1}"
+    alone = multistep_depth(counts[:1, :, :1], offset=offset)
+    assert alone.reason == "regression over depth needs two tokens, there is one"
+
+
 @pytest.mark.filterwarnings("ignore")  # the oracle's own warnings are not ours to mend
 @pytest.mark.parametrize("shape", [(1, 20_000), (3000, 30)])
 def test_mrestimator_agrees(shape):

@@ -8,14 +8,16 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import psutil
 
-from avalattice.canon import GainTarget, WindowSet
+from avalattice.canon import DatasetRole, GainTarget, WindowSet
+from avalattice.data.prompts import encode_questions
+from avalattice.data.windows import WindowSlice
 from avalattice.errors import AvalatticeError, ResourceError, VerificationError
 from avalattice.stages.session import Session
 from avalattice.store.environment import library_version
@@ -48,6 +50,10 @@ def validate(session: Session, *, disk_bytes: Callable[[], int]) -> Iterator[Che
     yield _check("memory", lambda: _memory(session))
     yield _check("disk", lambda: _disk(session, disk_bytes()))
     yield _check("tokenizer and windows", lambda: _windows(session))
+    if session.is_configured(DatasetRole.B):
+        yield _check("windows of B", lambda: _sizes(session.slices(DatasetRole.B)))
+    if session.is_configured(DatasetRole.ARC_MCQ):
+        yield _check("questions", lambda: _questions(session))
     yield _check("model", lambda: _loaded(session))
     for target in GainTarget:
         yield _check(f"sites, {target}", partial(_sites, session, target))
@@ -89,9 +95,21 @@ def _disk(session: Session, needed: int) -> str:
 
 
 def _windows(session: Session) -> str:
-    sizes = {str(name): len(windows.window_ids) for name, windows in session.windows.items()}
     bos = "none" if session.bos_token_id is None else session.bos_token_id
-    return f"windows {sizes}, BOS token {bos}"
+    return f"{_sizes(session.windows)}, BOS token {bos}"
+
+
+def _sizes(slices: Mapping[WindowSet, WindowSlice]) -> str:
+    sizes = {str(name): len(windows.window_ids) for name, windows in slices.items()}
+    return f"windows {sizes}"
+
+
+def _questions(session: Session) -> str:
+    """How many there are; raises where they cannot be put with this tokenizer."""
+    questions, scorings = session.questions.questions, session.question_options.scorings
+    for scoring in scorings:
+        encode_questions(questions, session.tokenizer, scoring)
+    return f"{len(questions)} questions, {' and '.join(scorings)} scoring"
 
 
 def _loaded(session: Session) -> str:

@@ -19,7 +19,7 @@ def run(ctx: StageContext) -> None:
     """Write T07 and the paper; copy the paper to ``paper.export_dir``."""
     with ctx.run.step("replication"):
         replication = _replication(ctx)
-    with ctx.run.step("paper"):
+    with ctx.run.step("writing"):
         files = _files(ctx, write_paper(gather(ctx, replication)))
         for name, content in files.items():
             ctx.run.write_bytes(f"{RunSubdir.PAPER}/{name}", content)

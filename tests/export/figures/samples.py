@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from matplotlib.figure import Figure
 
 from avalattice.canon import (
     CONST,
     AdjacencyId,
-    FigureId,
     GCondition,
     InterventionId,
     NullId,
@@ -24,40 +22,16 @@ from avalattice.canon import (
 )
 from avalattice.export import schemas
 from avalattice.export.documents import GStarDocument, GStarEntry
-from avalattice.export.figures import (
-    CollapseExample,
-    DepthProfile,
-    RasterExample,
-    TailSample,
-    draw_ablations,
-    draw_arc_accuracy,
-    draw_branching_curves,
-    draw_chi_curves,
-    draw_depth_profile,
-    draw_generalization,
-    draw_gstar_selection,
-    draw_null_comparison,
-    draw_null_surplus,
-    draw_profile_collapse,
-    draw_raster_example,
-    draw_rate_match,
-    draw_spike_definitions,
-    draw_tails,
-)
 from avalattice.export.tables import Provenance
 from avalattice.export.tabular import TableSchema
-from avalattice.lattice.avalanches import labels
-from avalattice.lattice.layer_profile import LayerProfile, layer_profile
 from avalattice.rng import decimal_text
-from avalattice.stats.profiles import profile_collapse
-from avalattice.stats.tail_laws import power_law
 
 Row = dict[str, Any]
 
 ONE, TWO = SpikeDefId.SPIKE_ONE_SIDED_POS, SpikeDefId.SPIKE_TWO_SIDED_ABS
 PROVENANCE = Provenance("RUN_S05_7", "S05", "tiny", "BASE", "A", "c0ffee", "0.1.0")
 GRID = tuple(Decimal(g) for g in ("0.7", "0.85", "1.0", "1.15", "1.3"))
-L, T = 4, 24
+L = 4
 
 
 @dataclass(frozen=True)
@@ -88,6 +62,7 @@ class Case:
 
     @property
     def windows(self) -> Row:
+        """The columns that count windows."""
         few = self.n_sequences < CONST.FEW_WINDOWS
         return {"n_sequences": self.n_sequences, "few_windows": few}
 
@@ -95,12 +70,12 @@ class Case:
 CASES: Mapping[str, Case] = {
     "demo": Case(),
     "paper scale": Case(CONST.GAIN_GRID_DEFAULT, ("1e-5", "2e-5", "4e-5", "8e-5")),
-    "nothing measured": Case(silent=True, gstar=None),
-    "one gain": Case((Decimal("1.0"),), gstar=Decimal("1.0")),
-    "no g*": Case(gstar=None),
-    "one definition, one target": Case(definitions=(TWO,), labels=("0.8",)),
-    "one window": Case(n_sequences=1),
-    "odd words": Case(labels=("$x$\n\x07日",)),
+    "nothing measured": Case(labels=("0.8",), silent=True, gstar=None),
+    "one gain": Case((Decimal("1.0"),), ("0.8",), gstar=Decimal("1.0")),
+    "no g*": Case(labels=("0.8",), gstar=None),
+    "one definition": Case(labels=("0.8",), definitions=(TWO,)),
+    "one window": Case(labels=("0.8",), n_sequences=1),
+    "odd words": Case(labels=("$x$\n\x07日",), definitions=(ONE,)),
 }
 
 
@@ -333,128 +308,3 @@ def gstar_document(case: Case) -> GStarDocument:
         n_sequences=case.n_sequences,
         choices=choices,
     )
-
-
-# ------------------------------------------------------------------------------ rows with arrays
-
-
-def counts(case: Case, seed: int = 7) -> np.ndarray:
-    """Counts [N, L, T], all zero where nothing was measured."""
-    rate = 0.0 if case.silent else 0.7
-    return np.random.default_rng(seed).poisson(rate, size=(3, L, T)).astype(np.uint16)
-
-
-def raster_examples(case: Case) -> list[RasterExample]:
-    """The same window at gain 1 and at g*."""
-    found = []
-    for seed, gain in enumerate(case.compared):
-        A = counts(case, seed)[0]
-        tokens = ["the", "\n", " $", "日本"] * (T // 4)
-        label = case.labels[0]
-        found.append(
-            RasterExample(A, labels(A), tokens, ONE, label, float(gain), "ADJ_4N", "raster", 0)
-        )
-    return found
-
-
-def tail_samples(case: Case) -> list[TailSample]:
-    """Tails of both variables at g*, from draws of a power law."""
-    rng = np.random.default_rng(8)
-    nothing = np.zeros(0, np.int64)
-    found = []
-    for definition, label, rate in case.curves:
-        for variable, xmax in (("size", None), ("span_tokens", 256)):
-            drawn = power_law(2.2, xmin=1, xmax=xmax).sample(400, rng)
-            values, n = np.unique(drawn, return_counts=True)
-            given = {
-                "window_set": WindowSet.RASTER,
-                "spike_def_id": definition,
-                "target_label": label,
-                "target_rate": rate,
-                "g": float(case.compared[0]),
-                "adjacency_id": AdjacencyId.ADJ_4N,
-                "variable": variable,
-                "n_samples": 0 if case.silent else 400,
-                "n_tail": 0 if case.silent else int(n[values >= 2].sum()),
-                "status": "not_assessable" if case.silent else "ok",
-                **case.windows,
-            }
-            if not case.silent:
-                given |= {
-                    "xmin": 2,
-                    "xmax": xmax,
-                    "alpha_powerlaw": 2.2,
-                    "lambda_exponential": 0.3,
-                    "lognorm_mu": 0.2,
-                    "lognorm_sigma": 1.1,
-                    "truncated_alpha": 2.0,
-                    "truncated_lambda": 0.01,
-                    "ll_powerlaw": -700.0,
-                    "ll_exponential": -900.0,
-                    "ll_lognormal": -702.0,
-                    "ll_truncated_powerlaw": -699.0,
-                    "best_family": "powerlaw",
-                }
-            row = validated(schemas.T04_TAIL_FITS, [fill(schemas.T04_TAIL_FITS, case, rng, given)])[
-                0
-            ]
-            null_values, null_counts = np.unique(rng.geometric(0.4, 900), return_counts=True)
-            arrays = (values, n, null_values, null_counts)
-            found.append(TailSample(row, *((nothing,) * 4 if case.silent else arrays)))
-    return found
-
-
-def collapse_examples(case: Case) -> list[CollapseExample]:
-    """Parabolic profiles that collapse with gamma 1.5."""
-    rng = np.random.default_rng(9)
-    found = []
-    for definition, label, rate in case.curves:
-        given = {
-            "window_set": WindowSet.RASTER,
-            "spike_def_id": definition,
-            "target_label": label,
-            "target_rate": rate,
-            "g": float(case.compared[0]),
-            "adjacency_id": AdjacencyId.ADJ_4N,
-            **case.windows,
-        }
-        row = validated(
-            schemas.T05_CRACKLING_DIAGNOSTICS,
-            [fill(schemas.T05_CRACKLING_DIAGNOSTICS, case, rng, given)],
-        )[0]
-        times = {D: np.arange(1, D + 1) / (D + 1) for D in (3, 4, 6, 9, 14)}
-        profiles = {D: 4 * t * (1 - t) * D**0.5 for D, t in times.items()}
-        profiles = {} if case.silent else profiles
-        found.append(CollapseExample(row, profiles, profile_collapse(profiles, 1.5)))
-    return found
-
-
-def depth_profiles(case: Case) -> list[DepthProfile]:
-    """Profiles of held-out windows."""
-    rows = [row for row in summary(case) if row["window_set"] == WindowSet.RASTER]
-    return [DepthProfile(row, _layers(case, seed)) for seed, row in enumerate(rows)]
-
-
-def _layers(case: Case, seed: int) -> LayerProfile:
-    return layer_profile(counts(case, seed))
-
-
-# --------------------------------------------------------------------------------------- figures
-
-DRAW: Mapping[FigureId, Callable[[Case], Figure]] = {
-    FigureId.F01_RASTER_EXAMPLE: lambda c: draw_raster_example(raster_examples(c), PROVENANCE),
-    FigureId.F02_RATE_MATCH_CHECK: lambda c: draw_rate_match(rate_matched(c)),
-    FigureId.F03_BRANCHING_CURVES: lambda c: draw_branching_curves(summary(c), null_statistics(c)),
-    FigureId.F04_NULL_DELTAB: lambda c: draw_null_surplus(summary(c)),
-    FigureId.F05_GSTAR_SELECTION: lambda c: draw_gstar_selection(summary(c), gstar_document(c)),
-    FigureId.F06_GENERALIZATION_B: lambda c: draw_generalization(generalization(c)),
-    FigureId.F07_ARC_MCQ: lambda c: draw_arc_accuracy(accuracy(c)),
-    FigureId.F08_SPIKEDEF_ROBUST: lambda c: draw_spike_definitions(summary(c)),
-    FigureId.F09_CHI_CURVES: lambda c: draw_chi_curves(summary(c), gstar_document(c)),
-    FigureId.F10_NULL_COMPARE: lambda c: draw_null_comparison(null_statistics(c)),
-    FigureId.F11_ABLATIONS: lambda c: draw_ablations(ablations(c)),
-    FigureId.F12_TAILS: lambda c: draw_tails(tail_samples(c)),
-    FigureId.F13_PROFILE_COLLAPSE: lambda c: draw_profile_collapse(collapse_examples(c)),
-    FigureId.F14_DEPTH_PROFILE: lambda c: draw_depth_profile(depth_profiles(c)),
-}
-"""Each figure of a case."""

@@ -39,6 +39,7 @@ from avalattice.export.figures.rows import (
 from avalattice.export.figures.style import (
     BLACK,
     DOTTED,
+    EMPTY,
     GREY,
     GSTAR_MARKER,
     SPIKE_MARKER,
@@ -197,22 +198,26 @@ def _mark(row: Row, condition: GCondition) -> Mark:
 
 def _differences(panel: Axes, cases: Sequence[dict[GCondition, Row]], name: str) -> None:
     """The paired differences, and why there are none."""
-    level(panel, 0.0, upright=True)
+    drawn = False
     for place, case in enumerate(cases):
         row = case.get(GCondition.GSTAR)
         if row is None or row[name] is None:
             _absent(panel, place, row)
             continue
-        y = np.array([float(place)])
         points(
             panel,
             numbers([row], name),
-            y,
+            np.array([float(place)]),
             _mark(row, GCondition.GSTAR),
             ends=ends([row], name),
             upright=False,
             label=f"{place}, {name}",
         )
+        drawn = True
+    if drawn:
+        level(panel, 0.0, upright=True)
+    else:
+        panel.set_gid(EMPTY)
 
 
 def _absent(panel: Axes, place: int, row: Row | None) -> None:

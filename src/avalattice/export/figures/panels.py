@@ -30,6 +30,7 @@ Panels: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
 
 _HANDLE = 0.45  # inches beside a legend's text
 _CHARACTER = 0.056  # inches of a legend's text
+_MORE_LINES = 0.6  # inches
 _INTERVAL = 0.8  # points
 _LINE_HEIGHT = 9.5  # points, of the smallest type
 _HEADING_GAP = 7.0  # points
@@ -52,7 +53,8 @@ def panel_grid(
     Args:
         n_rows: rows of panels.
         n_columns: columns of panels.
-        height: of the whole figure, in inches.
+        height: of the whole figure, in inches; one on one page column is taller, since its legend
+            and small print take more lines.
         share_x: between which panels the horizontal scale is one.
         share_y: between which panels the vertical scale is one.
         heights: of the rows, in relation to each other.
@@ -63,8 +65,9 @@ def panel_grid(
     """
     from matplotlib.figure import Figure
 
-    width = DOUBLE_COLUMN if n_columns > 1 or wide else SINGLE_COLUMN
-    figure = Figure(figsize=(width, height), layout="constrained")
+    across = n_columns > 1 or wide
+    size = (DOUBLE_COLUMN, height) if across else (SINGLE_COLUMN, height + _MORE_LINES)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(
         max(n_rows, 1),
         max(n_columns, 1),
