@@ -176,6 +176,7 @@ def test_wrong_arrays_are_named_with_what_was_expected(case, tmp_path):
 
 WRONG_GAINS = {
     "twice": ([1.0, 1, 2], r"gain holds 1\.0 twice"),
+    "equal as numbers": (["0.1", "0.10000000000000000001", "2"], r"gain holds 0\.1 twice"),
     "negative": ([-0.5, 1, 2], r"at least 0, found .*-0\.5"),
     "not a number": ([math.nan, 1, 2], r"at least 0, found .*nan"),
     "infinite": ([math.inf, 1, 2], r"at least 0, found .*inf"),

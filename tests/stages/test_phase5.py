@@ -15,8 +15,13 @@ from transformers import LlamaForCausalLM
 
 from avalattice.canon import CONST, FigureId, InterventionId, StageTag, TableId, WindowSet
 from avalattice.errors import ArrayError
-from avalattice.export.schemas import T01_SUMMARY, T04_TAIL_FITS, T05_CRACKLING_DIAGNOSTICS
-from avalattice.export.schemas import T06_ABLATIONS, TABLES
+from avalattice.export.schemas import (
+    T01_SUMMARY,
+    T04_TAIL_FITS,
+    T05_CRACKLING_DIAGNOSTICS,
+    T06_ABLATIONS,
+    TABLES,
+)
 from avalattice.export.tabular import read_csv, read_table
 from avalattice.lattice.avalanches import avalanches, check_component_count
 from avalattice.lattice.branching import SUM_NAMES, branching, branching_from_sums

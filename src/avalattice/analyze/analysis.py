@@ -167,6 +167,7 @@ def analyze_counts(
         n_tokens=given.n_tokens,
         d_ff=_one_unit(given),
         resamples=resamples,
+        denominator=options.denominator,
     )
     conditions = tuple(
         analyse_condition(given, c, condition, edges[c], resamples, options, advance)

@@ -316,7 +316,8 @@ def _gains(values: Gains, n_conditions: int, place: str) -> tuple[Decimal, ...]:
             f"shape {shape}"
         )
     gains = tuple(_decimal(value, place) for value in values)
-    repeated = sorted({gain for gain in gains if gains.count(gain) > 1})
+    written = [float(gain) for gain in gains]  # as tables hold them
+    repeated = sorted({gain for gain in gains if written.count(float(gain)) > 1})
     if repeated:
         raise InputError(
             f"{place}{GAIN} holds {decimal_text(repeated[0])} twice: conditions of one curve "

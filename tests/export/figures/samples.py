@@ -230,10 +230,16 @@ def generalization(case: Case) -> list[Row]:
 
 
 def accuracy(case: Case) -> list[Row]:
-    """T03."""
+    """T03, of as many questions as windows."""
     schema, rows = schemas.T03_ARC, []
     for scoring in Scoring:
-        given = {"scoring": scoring, "dataset_role": "ARC_MCQ", "chance": 0.25, "n_questions": 90}
+        given = {
+            "scoring": scoring,
+            "dataset_role": "ARC_MCQ",
+            "chance": 0.25,
+            "n_questions": case.n_sequences,
+            "few_questions": case.windows["few_windows"],
+        }
         rows += _compared_rows(case, schema, 5, given)
     return validated(schema, rows)
 
