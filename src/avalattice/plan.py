@@ -15,6 +15,8 @@ from avalattice.stages.session import Session
 from avalattice.stagetable import STAGES, Stage
 from avalattice.store.record import RunRecord
 
+_NULLS = 4  # null rasters of each condition
+_COPIES = 4  # the runs, the release's scratch copy, its pack and its zip
 _RASTER_BYTES = 3  # uint16 counts and uint8 occupancy
 _WORKING_BYTES = 1 << 30  # the contract: at most this above the loaded model
 _FLOP_PER_WEIGHT = 2
@@ -87,10 +89,16 @@ def forward_windows(pipeline: Pipeline, stage: Stage) -> int:
         return _raster_gains(pipeline) * other.n_windows if other else 0
     if stage.tag is StageTag.S06ARC:
         return _raster_gains(pipeline) * _question_passes(session).windows
+    nulls, ablations = session.config.nulls, session.config.ablations
+    # at gain 1 nothing is ablated
+    ablated = len(set(ablations.interventions)) * (_raster_gains(pipeline) - 1)
+    rasters = _raster_gains(pipeline) * data.n_windows_rasters
     return {
         StageTag.S01: 2 * data.n_windows_calibration,
         StageTag.S02: gains * data.n_windows_calibration,
-        StageTag.S03: _raster_gains(pipeline) * data.n_windows_rasters,
+        StageTag.S03: rasters,
+        StageTag.S04: nulls.token_shuffle_replicates * rasters,
+        StageTag.S05: ablated * data.n_windows_calibration,
     }.get(stage.tag, 0)
 
 
@@ -190,5 +198,6 @@ def disk_bytes(session: Session) -> int:
     grid = len(session.config.gain.grid) * curves * data.A.n_windows_calibration * sites
     rasters = 2 * curves * data.A.n_windows_rasters * sites
     other = 2 * curves * data.B.n_windows * sites if data.B else 0
-    # while a stage runs, its partial results are there too
-    return grid + rasters + other + max(rasters, other)
+    nulls = _NULLS * rasters
+    # while a stage runs, its partial results are there too; a release holds all of it, and its zip
+    return _COPIES * (grid + rasters + nulls + other) + nulls

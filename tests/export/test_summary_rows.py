@@ -11,6 +11,7 @@ from scipy import stats
 
 from avalattice.canon import CONST, AdjacencyId, GCondition, InterventionId, WindowSet
 from avalattice.errors import VerificationError
+from avalattice.export.documents import GAINS_COINCIDE
 from avalattice.export.null_rows import null_statistics_row
 from avalattice.export.schemas import (
     ANALYSIS_CONDITIONS,
@@ -20,7 +21,6 @@ from avalattice.export.schemas import (
 )
 from avalattice.export.schemas.tables import SUMMARY_INTERVAL_NAMES, TESTED_NAMES
 from avalattice.export.summary_rows import (
-    GAINS_COINCIDE,
     ablation_rows,
     adjust,
     analysis_condition_rows,

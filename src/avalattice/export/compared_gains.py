@@ -8,9 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from avalattice.canon import CONST, GCondition
-from avalattice.export.documents import GStarDocument, GStarEntry
+from avalattice.export.documents import GAINS_COINCIDE, GStarDocument, GStarEntry
 
-GAINS_COINCIDE = "gains coincide"
 _SUBTRAHEND = "g1 is what gstar is compared with"
 
 

@@ -20,6 +20,9 @@ from avalattice.rng import decimal_text
 from avalattice.stats.gstar import GStar
 from avalattice.stats.signatures import Verdict
 
+GAINS_COINCIDE = "gains coincide"
+"""Why there is no difference between g1 and g* where g* = 1."""
+
 
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

@@ -67,7 +67,6 @@ _SAME_RASTER = ("window_set", "spike_def_id", "target_label", "gain", "b_time", 
 _TEST_OF = dict(zip(TESTED_NAMES, ("time_perm", "depth_shift"), strict=True))
 """The null by which each tested column is judged."""
 _EXPECTED = {f"{name}_perm_mean": f"{name}_expected" for name in SUM_NAMES}
-GAINS_COINCIDE = "gains coincide"
 
 
 def summary_rows(

@@ -12,8 +12,8 @@ import numpy as np
 from avalattice.canon import CONST, GCondition, InterventionId, SpikeDefId, WindowSet
 from avalattice.errors import ModelError
 from avalattice.events.targets import RateTargets
-from avalattice.export.documents import GStarDocument, GStarEntry
-from avalattice.export.summary_rows import GAINS_COINCIDE, ablation_rows, missing_ablation_rows
+from avalattice.export.documents import GAINS_COINCIDE, GStarDocument, GStarEntry
+from avalattice.export.summary_rows import ablation_rows, missing_ablation_rows
 from avalattice.lattice.rasters import Condition, Rasters
 from avalattice.model.check import check_sites
 from avalattice.model.gain import intervention_target, layer_band

@@ -151,7 +151,7 @@ def _choice(axes: Axes, gain: float, choice: GStarEntry) -> None:
     """A star at g*, a line at the crossing, a band over its interval."""
     low, high = choice.crossing_ci_low, choice.crossing_ci_high
     if low is not None and high is not None:
-        axes.axvspan(choice.crossing, high, color=GREEN, alpha=_SHADE, linewidth=0)
+        axes.axvspan(low, high, color=GREEN, alpha=_SHADE, linewidth=0)
     if choice.crossing is not None:
         axes.axvline(choice.crossing, color=GREEN, linestyle="-.", linewidth=0.9)
     b_tot = np.array([np.nan if choice.b_tot is None else choice.b_tot])
