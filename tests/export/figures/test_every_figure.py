@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 
@@ -16,7 +17,7 @@ from avalattice.canon import FigureId
 from avalattice.export.figures import DRAWINGS, condition_words, style
 from avalattice.export.figures.panels import key, legend
 from avalattice.export.figures.style import SMALLEST_TYPE, shade
-from avalattice.export.figures.words import FEW_QUESTIONS, FLAG, plain, small_print
+from avalattice.export.figures.words import FEW_QUESTIONS, FLAG, plain, small_print, wrapped
 from tests.export.figures.drawings import DRAW
 from tests.export.figures.reading import faults, words
 from tests.export.figures.samples import CASES, ONE, PROVENANCE, Case, accuracy, summary
@@ -198,6 +199,18 @@ def test_no_meaning_rests_on_colour_alone():
     marks = [style.target_mark(style.BLUE, place, 4) for place in range(4)]
     assert len({mark.marker for mark in marks}) == len({mark.colour for mark in marks}) == 4
     assert len(set(style.DISTINCT)) == len(style.DISTINCT)
+
+
+def test_lines_fit_their_width():
+    """Broken text is no wider than asked, loses nothing, and breaks words that are longer."""
+    text = "MMM WWW iii " * 20 + "\n" + "a/very/long/path" * 12
+    broken = wrapped(text, 2.0)
+    figure = Figure(figsize=(3, 9), dpi=style.DOTS_PER_INCH)
+    drawn = figure.text(0, 0, broken, fontsize=SMALLEST_TYPE, family="DejaVu Sans")
+    box = drawn.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    assert 1.8 < box.width / figure.dpi < 2.05
+    assert "".join(broken.split()) == "".join(text.split())
+    assert wrapped("", 2.0) == ""
 
 
 def test_words_of_others_are_no_formulas():

@@ -76,7 +76,7 @@ def test_the_same_bytes_in_another_process():
 
 def test_the_same_bytes_whichever_is_saved_first():
     """Saving a figure changes nothing of it, so the order of its files does not matter."""
-    draw = DRAW[FigureId.F04_NULL_DELTAB]
+    draw = DRAW[FigureId.F02_RATE_MATCH_CHECK]
     one, other = draw(SMALL), draw(SMALL)
     forth = {suffix: figure_bytes(one, suffix, METADATA) for suffix in SUFFIXES}
     back = {suffix: figure_bytes(other, suffix, METADATA) for suffix in reversed(SUFFIXES)}

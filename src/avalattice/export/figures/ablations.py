@@ -100,7 +100,7 @@ def draw_ablations(ablations: Sequence[Row]) -> Figure:
         if name in _LOGARITHMIC and (numbers(ablations, name) > 0).any():
             log_axis(grid[0, column], "x", numbers=4)  # shared by the column
     _legend(figure, ablations)
-    bars = "Bars: 95 % window bootstrap."
+    bars = "Each is rate-matched anew on these windows. Bars: 95 % window bootstrap."
     foot(figure, small_print(ablations, bars, _absent(ablations), target_note(ablations)))
     return figure
 

@@ -235,6 +235,7 @@ def _absent(panel: Axes, place: int, row: Row | None) -> None:
         ha="center",
         va="center",
         color=GREY,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
     )
 
 

@@ -127,7 +127,7 @@ def _pair(raw: Axes, collapsed: Axes, example: CollapseExample | None, colours: 
     for span in spans:
         profile = example.profiles[span]
         look = {"color": colours(span), "linewidth": 0.8, "label": str(span)}
-        raw.plot(np.arange(span), profile, **look)
+        raw.plot(np.arange(1, span + 1), profile, **look)
     raw.set_title(gain_heading(example.row), loc="left", fontsize=SMALLEST_TYPE)
     if not np.isfinite(example.collapse.curves).any():
         reason = first_reason([example.row], "reason") or example.collapse.reason

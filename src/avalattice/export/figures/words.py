@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Final
@@ -90,7 +89,7 @@ NARROW_UNIT: Final[Mapping[str, str]] = {
 """Units in two lines, for narrow panels."""
 FLAG: Final = r"$\mathbf{Few\;windows}$"
 FEW_QUESTIONS: Final = r"$\mathbf{Few\;questions}$"
-_TYPE_WIDTH = 0.5  # mean advance of DejaVu Sans, in units of the type size
+_FIXED_POINT = 65536  # FreeType's unit of advances
 _MISSING = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -119,11 +118,48 @@ def plain(text: str) -> str:
 
 
 def wrapped(text: str, inches: float) -> str:
-    """Text broken into lines that fit a width, in the smallest type."""
-    columns = int(inches * 72 / (SMALLEST_TYPE * _TYPE_WIDTH))
-    return "\n".join(
-        line for part in text.split("\n") for line in textwrap.wrap(part, max(columns, 8)) or [""]
-    )
+    """Text broken into lines that fit a width, in the smallest type.
+
+    A formula is taken for as long as it is written, which is longer than it is drawn.
+    """
+    return "\n".join(line for part in text.split("\n") for line in _lines(part, 72 * inches))
+
+
+def _lines(text: str, points: float) -> Iterator[str]:
+    """Lines of at most a width, broken within a word only if it is longer than a line."""
+    line = ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if line and _width(longer) > points:
+            yield line
+            longer = word
+        *full, line = _pieces(longer, points)
+        yield from full
+    yield line
+
+
+def _pieces(word: str, points: float) -> Iterator[str]:
+    piece = ""
+    for character in word:
+        if piece and _width(piece + character) > points:
+            yield piece
+            piece = ""
+        piece += character
+    yield piece
+
+
+def _width(text: str) -> float:
+    """Points that a text takes in the smallest type."""
+    return sum(map(_advance, text))
+
+
+@cache
+def _advance(character: str) -> float:
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont("DejaVu Sans"))
+    font.set_size(SMALLEST_TYPE, 72)
+    return float(font.load_char(ord(character)).linearHoriAdvance) / _FIXED_POINT
 
 
 def gain_words(value: float) -> str:
