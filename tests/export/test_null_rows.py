@@ -13,7 +13,7 @@ from avalattice.export.schemas import NULL_STATISTICS
 from avalattice.export.schemas.nulls import DELTA_NAMES, TOKEN_SHUFFLE_NAMES
 from avalattice.lattice.branching import branching
 from avalattice.lattice.null_moments import branching_null_exact
-from avalattice.stats.null_report import EXCHANGED, PERMUTED, SHIFTED, draw_null
+from avalattice.stats.null_report import EXCHANGED, PERMUTED, SHIFTED, draw_null, null_report
 from tests.export.measured import RASTERS, REPLICATES, Measured, measured, streams, unexplained
 from tests.export.results import PROVENANCE
 
@@ -161,3 +161,16 @@ def test_a_draw_may_be_undefined_where_the_raster_is_not():
     assert f"of {REPLICATES} null rasters" in row["null_reason"]
     undefined = measured("sparse").nulls.ensembles[PERMUTED].reasons["p_time_mc"]
     assert undefined in row["null_reason"]
+
+
+def test_so_may_a_draw_of_the_token_id_null():
+    """Exchanged between all places, counts may miss every token that another one follows."""
+    found = measured("sparse")
+    ids = np.zeros((2, 2), int)
+    report = null_report(
+        found.A, ids, streams(found.condition), replicates=40, resamples=found.resamples
+    )
+    row = row_of(found, report=report)
+    assert row["b_time_token_id_exact"] is not None
+    assert row["p_time_token_id_mc"] is None
+    assert report.ensembles[EXCHANGED].reasons["p_time_mc"] in row["token_id_reason"]

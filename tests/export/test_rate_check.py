@@ -108,9 +108,10 @@ def test_one_event_moved_to_another_layer_is_refused():
 
 
 def test_counts_that_ties_do_not_account_for_are_refused():
-    """A row whose achieved events are not k less its ties, though the raster holds as many."""
+    """A row whose k, ties and achieved events do not fit each other, or not the raster."""
     rows = thresholds()
-    for changes in ({"k": rows[7]["k"] + 1}, {"ties": rows[7]["ties"] + 1}):
+    for name in ("k", "ties", "achieved"):
+        changes = {name: rows[7][name] + 1}
         with pytest.raises(VerificationError, match="tied at tau"):
             check_grid_counts(changed(rows, 7, **changes), conditions(), events())
 

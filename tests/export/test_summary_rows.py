@@ -16,6 +16,8 @@ from avalattice.export.null_rows import null_statistics_row
 from avalattice.export.schemas import (
     ANALYSIS_CONDITIONS,
     ANALYSIS_WINDOWS,
+    METRICS,
+    NULL_STATISTICS,
     T01_SUMMARY,
     T06_ABLATIONS,
 )
@@ -64,11 +66,13 @@ def null_row(line: tuple[str, WindowSet], cond_id: int = 0) -> dict:
 
 @cache
 def inputs() -> tuple[list, list, list, list]:
-    """Metrics, null statistics, descriptions and regressions of every raster."""
+    """Metrics and null statistics of every raster, as read; descriptions and regressions."""
     found = [found_in(line) for line in LINES]
+    metrics = [found_in(line).metrics(line[1], n) for n, line in enumerate(LINES)]
+    nulls = [null_row(line, n) for n, line in enumerate(LINES)]
     return (
-        [found_in(line).metrics(line[1]) for line in LINES],
-        [null_row(line) for line in LINES],
+        METRICS.table(metrics).to_pylist(),
+        NULL_STATISTICS.table(nulls).to_pylist(),
         [each.described for each in found],
         [each.depth for each in found],
     )

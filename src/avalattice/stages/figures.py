@@ -22,6 +22,7 @@ from avalattice.export.figures.raster_example import RasterExample, draw_raster_
 from avalattice.export.figures.rate_match import draw_rate_match
 from avalattice.export.figures.robustness import draw_spike_definitions
 from avalattice.export.figures.tails import draw_tails
+from avalattice.export.figures.words import condition_words
 from avalattice.export.schemas import NULL_STATISTICS, TAU_RATE_MATCHED, WINDOWS
 from avalattice.lattice.rasters import Condition
 from avalattice.stages.context import StageContext
@@ -74,9 +75,10 @@ def write_figures(
             [each.by_layer(summary, ctx.config.branching.denominator) for each in held_out]
         ),
     }
+    of_what = condition_words(summary)
     with ctx.progress("phase 5, figures", len(drawings)) as task:
         for figure_id, draw in drawings.items():
-            ctx.export_figure(figure_id, draw(), _SHOWN[figure_id])
+            ctx.export_figure(figure_id, draw(), f"{_SHOWN[figure_id]}, of {of_what}")
             task.advance()
 
 

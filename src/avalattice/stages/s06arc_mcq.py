@@ -26,6 +26,7 @@ from avalattice.export.choice_rows import (
 from avalattice.export.compared_gains import distinct_gains
 from avalattice.export.documents import GStarDocument
 from avalattice.export.figures.compared_gains import draw_arc_accuracy
+from avalattice.export.figures.words import condition_words
 from avalattice.export.schemas import ARC_ITEMS, T03_ARC
 from avalattice.model.choices import (
     BatchScores,
@@ -150,4 +151,5 @@ def _write(ctx: StageContext, gstar: GStarDocument, scored: Mapping[Pass, Scored
     )
     rows = choice_rows(ctx.provenance, gstar, comparison)
     table = ctx.export_table(TableId.T03_ARC, T03_ARC, rows)
-    ctx.export_figure(FigureId.F07_ARC_MCQ, draw_arc_accuracy(table.to_pylist()), "g = 1 and g*")
+    rows = table.to_pylist()
+    ctx.export_figure(FigureId.F07_ARC_MCQ, draw_arc_accuracy(rows), condition_words(rows))

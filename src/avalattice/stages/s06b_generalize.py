@@ -19,6 +19,7 @@ from avalattice.canon import OUTPUT, DatasetRole, FigureId, StageTag, TableId, W
 from avalattice.events.targets import RateTargets
 from avalattice.export.documents import GStarDocument, RateTargetsDocument
 from avalattice.export.figures.compared_gains import draw_generalization
+from avalattice.export.figures.words import condition_words
 from avalattice.export.generalization_rows import (
     Transfer,
     evaluation_windows_rows,
@@ -131,6 +132,7 @@ def _write(ctx: StageContext, targets: RateTargets, gstar: GStarDocument, found:
         T02_GENERALIZATION,
         generalization_rows(ctx.provenance, gstar, transfer),
     )
+    rows = table.to_pylist()
     ctx.export_figure(
-        FigureId.F06_GENERALIZATION_B, draw_generalization(table.to_pylist()), "g = 1 and g*"
+        FigureId.F06_GENERALIZATION_B, draw_generalization(rows), condition_words(rows)
     )
