@@ -221,13 +221,13 @@ def test_non_finite_activations_leave_the_run_incomplete(
     capsys.readouterr()
     import avalattice.events.passes as passes
 
-    plain = passes.gain
+    plain = passes.intervention
 
-    def overflowing(model: torch.nn.Module, g: object) -> object:
-        return plain(model, float("1e38") if float(str(g)) == 2.0 else g)
+    def overflowing(model: torch.nn.Module, intervention_id: object, g: object) -> object:
+        return plain(model, intervention_id, float("1e38") if float(str(g)) == 2.0 else g)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passes, "gain", overflowing)
+        patch.setattr(passes, "intervention", overflowing)
         run_expecting(2, "phase2_gain_grid", "-c", workplace.config, "--progress", "none")
     err = capsys.readouterr().err
     assert re.search(r"phase2_gain_grid: .*NaN or Inf at gain 2\.0, window 0, layer \d", err)

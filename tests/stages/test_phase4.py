@@ -19,6 +19,7 @@ from avalattice.lattice.branching import branching
 from avalattice.lattice.null_moments import branching_null_exact
 from avalattice.lattice.nulls import branching_null_ensemble
 from avalattice.lattice.rasters import Condition
+from avalattice.plan import forward_windows
 from avalattice.results import open_run
 from avalattice.rng import stream
 from avalattice.stagetable import STAGES
@@ -251,11 +252,13 @@ def test_several_orders_are_drawn_one_after_the_other(
 
 
 def test_forward_passes_are_those_of_shuffled_input_alone(finished_once: Workplace) -> None:
-    """Distinct gains of Phase 3, times raster windows, times draws."""
+    """Distinct gains of Phase 3, times raster windows, times draws; the plan says the same."""
     gains = {entry["gain"] for entry in conditions(finished_once, "S03")}
     cost = read_record(finished_once.run("S04")).cost
     assert cost.forward_windows == len(gains) * N_RASTERS
     assert cost.forward_tokens == len(gains) * N_RASTERS * SEQ_LEN
+    planned = forward_windows(finished_once.pipeline(), STAGES[StageTag.S04])
+    assert planned == cost.forward_windows
     assert len(gains) < len(conditions(finished_once, "S03"))
 
 

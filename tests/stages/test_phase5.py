@@ -30,6 +30,7 @@ from avalattice.lattice.null_sums import null_sums
 from avalattice.lattice.nulls import permutation_null
 from avalattice.lattice.percolation import percolation_context
 from avalattice.lattice.susceptibility import susceptibility
+from avalattice.plan import forward_windows
 from avalattice.rng import stream
 from avalattice.stagetable import STAGES
 from avalattice.stats.avalanche_nulls import null_avalanches
@@ -291,11 +292,13 @@ def test_gains_that_coincide_have_null_rows(finished_once: Workplace) -> None:
 
 
 def test_passes_are_spent_on_gains_that_differ_alone(finished_once: Workplace) -> None:
-    """Interventions times distinct g* other than 1, times calibration windows."""
+    """Interventions times distinct g* other than 1, times calibration windows; as was planned."""
     gains = {choice["gstar"] for choice in choices(finished_once).values()} - {"1.0"}
     cost = read_record(finished_once.run("S05")).cost
     assert cost.forward_windows == len(OTHERS) * len(gains) * N_CALIBRATION
     assert cost.forward_tokens == cost.forward_windows * SEQ_LEN
+    planned = forward_windows(finished_once.pipeline(), STAGES[StageTag.S05])
+    assert planned == cost.forward_windows
 
 
 def test_ablations_are_rate_matched_by_themselves(
