@@ -267,7 +267,9 @@ def test_the_package_itself_imports_nothing():
     assert loaded_by("import avalattice").isdisjoint({*HEAVY, "numpy"})
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("phase1_calibrate",), ("analyze",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [(), ("run",), ("phase1_calibrate",), ("analyze",)], ids=" ".join
+)
 def test_help_imports_nothing_heavy(command):
     """Help loads neither torch, nor transformers, nor matplotlib, nor numpy."""
     loaded = loaded_by(help_of(*command))

@@ -257,7 +257,8 @@ def _mixtures(records: Sequence[Record]) -> Iterator[str]:
 def missing_stages(records: Sequence[Record]) -> tuple[Missing, ...]:
     """Stages whose results the report lacks, for each model that it has."""
     have = {(role_of(record), record["stage_id"]) for record in records}
-    roles = dict.fromkeys(role for role, _ in have if role)
+    # in the records' order: a set's own order changes from process to process
+    roles = dict.fromkeys(role for role in map(role_of, records) if role)
     return tuple(
         Missing(
             title=f"{tag} {STAGE_WORDS[tag].title}" + (f", {role}" if len(roles) > 1 else ""),
