@@ -1,0 +1,1 @@
+"""The paper: claims evaluated from tables, and the text that follows from them."""
