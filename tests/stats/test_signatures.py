@@ -383,6 +383,22 @@ def test_a_relation_beyond_the_null_is_supported():
             "gamma = 1.600 [1.500, 1.700] includes the 1.550 of permuted tokens (draws [1.250, ",
         ),
         (
+            {"gamma_null_range": (1.18, 1.61)},
+            NOT_SUPPORTED,
+            (
+                "gamma = 1.600 [1.500, 1.700] excludes the 1.200 of permuted rows (draws [1.180, "
+                "1.610]), but lies among their draws"
+            ),
+        ),
+        (
+            {"gamma_null_tokens_range": (1.25, 1.61)},
+            NOT_SUPPORTED,
+            (
+                "gamma = 1.600 [1.500, 1.700] excludes the 1.300 of permuted tokens (draws [1.250, "
+                "1.610]), but lies among their draws"
+            ),
+        ),
+        (
             {"dcc_signed": NAN, "dcc_interval": UNDEFINED},
             NOT_ASSESSABLE,
             "gamma − gamma_pred, or its interval, is undefined",

@@ -7,8 +7,9 @@ S2, susceptibility peak:    chi has an interior maximum that exceeds both ends o
                             SIGNATURE_ALIGNMENT_G_DIFF_MAX of an identifiable g*.
 S3, crackling relation:     both tail fits are ok, gamma passed its gates, the interval of
                             dcc_signed includes zero and is no wider than BOOTSTRAP_CI_WIDTH_MAX,
-                            and that of gamma excludes the gamma of both nulls: of rasters with
-                            every row permuted, and of rasters with whole tokens permuted.
+                            and gamma stands apart from that of both nulls (every row permuted,
+                            whole tokens permuted): its interval excludes their mean, and it lies
+                            outside the central 95 % of their draws.
 
 A signature is *supported* if every part holds, *not assessable* if some part cannot be judged (it
 is undefined, its fit or gate failed, its interval is too wide to decide), and otherwise *not
@@ -209,7 +210,7 @@ def assess_crackling_relation(
             layers. Tokens that are loud in many layers at once raise gamma under both, and the
             first null, which parts the layers, does not show it.
         few_windows: intervals rest on fewer than FEW_WINDOWS windows.
-        gamma_null_range: the central 95 % of the draws, for the words.
+        gamma_null_range: the central 95 % of the draws.
         gamma_null_tokens_range: the same of whole tokens.
         near_percolation: occupancy is near the percolation threshold; said, not judged.
     """
@@ -375,16 +376,19 @@ def _judge_relation(parts: _Parts, dcc_signed: float, interval: Ends) -> None:
 def _judge_gamma(
     parts: _Parts, gamma: float, interval: Ends, nulls: Mapping[str, tuple[float, Ends]]
 ) -> None:
-    """Whether gamma differs from that of every null."""
+    """Whether gamma differs from that of every null, and from what their draws scatter by."""
     low, high = interval
     undefined = math.isnan(gamma) or math.isnan(low)
     parts.unknown(undefined, "gamma, or its interval, is undefined")
+    measured = f"gamma = {gamma:.3f} {_ends(interval)}"
     for name, (gamma_null, null_range) in nulls.items():
+        words = _null_words(name, gamma_null, null_range)
+        includes = low <= gamma_null <= high
         parts.unknown(math.isnan(gamma_null), f"gamma of {name} is undefined")
+        parts.failed(includes, f"{measured} includes {words}")
         parts.failed(
-            low <= gamma_null <= high,
-            f"gamma = {gamma:.3f} {_ends(interval)} includes "
-            f"{_null_words(name, gamma_null, null_range)}",
+            not includes and null_range[0] <= gamma <= null_range[1],
+            f"{measured} excludes {words}, but lies among their draws",
         )
 
 

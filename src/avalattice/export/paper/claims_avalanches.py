@@ -9,9 +9,11 @@ from avalattice.export.paper.claims import Claim, Gate, Noun
 from avalattice.export.paper.comparisons import (
     Above,
     Equals,
+    Every,
     IntervalAbove,
     IntervalExcludes,
     IntervalIncludes,
+    Outside,
     Within,
 )
 from avalattice.export.paper.conditions import COINCIDE, EVERY, CurveRows
@@ -39,6 +41,16 @@ _PASSED: Final = Gate("pass", True)
 def avalanche_claims(curves: CurveRows) -> tuple[Claim, ...]:
     """Percolation, tail fits, the size–duration relation, ablations."""
     return (_PERCOLATION, *_TAILS, *_SCALING, *_ablations(curves))
+
+
+def _stands_apart(null: str) -> Every:
+    """gamma's interval excludes a null's mean, and gamma lies outside the null's draws."""
+    return Every(
+        (
+            IntervalExcludes("crackling_ci_low", "crackling_ci_high", null),
+            Outside("crackling_gamma", f"{null}_low", f"{null}_high"),
+        )
+    )
 
 
 _PERCOLATION: Final = Claim(
@@ -140,7 +152,7 @@ _SCALING: Final = (
         "crackling_against_null",
         CRACKLING,
         EVERY,
-        IntervalExcludes("crackling_ci_low", "crackling_ci_high", "gamma_null_perm"),
+        _stands_apart("gamma_null_perm"),
         "gamma differs from that of permuted rasters on {all}: it is {crackling_gamma}, theirs "
         "{gamma_null_perm}.",
         "A gamma that differs from that of permuted rasters is shown on {held}: it is "
@@ -153,7 +165,7 @@ _SCALING: Final = (
         "crackling_against_tokens",
         CRACKLING,
         EVERY,
-        IntervalExcludes("crackling_ci_low", "crackling_ci_high", "gamma_null_tokens"),
+        _stands_apart("gamma_null_tokens"),
         "gamma differs from that of rasters whose tokens are permuted whole, with all their "
         "layers, on {all}: it is {crackling_gamma}, theirs {gamma_null_tokens}.",
         "A gamma that differs from that of rasters whose tokens are permuted whole, with all their "

@@ -150,6 +150,29 @@ class IntervalExcludes(Comparison):
 
 
 @dataclass(frozen=True)
+class Outside(Comparison):
+    """A number lies outside a range, such as that of a null's draws."""
+
+    column: str
+    low: str
+    high: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The number and both ends."""
+        return (self.column, self.low, self.high)
+
+    @property
+    def statement(self) -> str:
+        """In symbols."""
+        return f"{self.column} outside [{self.low}, {self.high}]"
+
+    def holds(self, row: Row) -> bool:
+        """Ends belong to the range."""
+        return not row[self.low] <= row[self.column] <= row[self.high]
+
+
+@dataclass(frozen=True)
 class IntervalIncludes(Comparison):
     """A bound lies inside an interval that is narrow enough for that to mean something."""
 
