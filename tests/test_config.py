@@ -469,6 +469,13 @@ def test_an_alias_within_itself_is_refused():
     assert refused(GOOD + "x: &a [*a]\n").startswith("c.yaml: nested too deeply")
 
 
+def test_aliases_of_aliases_are_not_expanded_without_end():
+    """Nine lines that would stand for a billion values are refused at once."""
+    lines = ["x0: &x0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert "more than 100,000 values" in refused("\n".join(lines))
+
+
 # ----------------------------------------------------------------------------------- from files
 
 

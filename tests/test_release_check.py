@@ -140,6 +140,19 @@ def test_a_release_is_verified_without_what_it_was_made_of(release, tmp_path, mo
     assert tree(tmp_path / "temporary") == {}
 
 
+def test_a_release_that_somebody_has_unpacked_is_verified_too(release, tmp_path):
+    """The folder is checked as its zip is: a changed file, a new one and a link are faults."""
+    folder = shutil.copytree(release.pack, tmp_path / "unpacked")
+    assert faults_of(folder) == []
+    (folder / "report.html").chmod(0o644)
+    (folder / "report.html").write_text("<!doctype html>!", encoding="utf-8")
+    (folder / "new").write_text("new", encoding="utf-8")
+    (folder / "link").symlink_to(folder / "report.html")
+    faults = "\n".join(faults_of(folder))
+    for name in ("report.html", "new", "link"):
+        assert f"{name}: " in faults or f"does not list {name}" in faults
+
+
 def test_two_releases_of_the_same_runs_are_the_same_bytes(release, tmp_path):
     """Built again, in another place and with another date of every file, the bytes are equal."""
     first = release.zipped().read_bytes()

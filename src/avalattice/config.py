@@ -283,7 +283,7 @@ class PaperSection(_Section):
 class ReleaseSection(_Section):
     """The pack that is given to others."""
 
-    licence: str = "CC-BY-4.0"
+    licence: Annotated[str, Field(min_length=1)] = "CC-BY-4.0"
     """SPDX identifier, of numbers, figures and words; texts keep the licence of their corpora."""
 
 

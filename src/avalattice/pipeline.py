@@ -7,7 +7,7 @@ runs' artifacts, so the expected id of every stage follows, recursively, from wh
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,14 @@ from typing import Any
 from avalattice import __version__
 from avalattice.canon import DatasetRole, ModelRole, StageTag
 from avalattice.config import dumps
-from avalattice.errors import ConfigError, DependencyError, ResourceError, VerificationError
+from avalattice.errors import (
+    AvalatticeError,
+    ConfigError,
+    DependencyError,
+    ResourceError,
+    RunExistsError,
+    VerificationError,
+)
 from avalattice.stages.session import Session
 from avalattice.stagetable import STAGES, Stage, sections_of, upstreams_of
 from avalattice.store.digests import sha256_blocks, sha256_json
@@ -40,6 +47,13 @@ class Resolution:
     """Runs of the other model role."""
     dependencies: list[DependencyRecord]
     """What the run's record says of all of them."""
+
+
+def _function(name: str) -> Callable[..., None]:
+    """The function that ``module:function`` names."""
+    module, _, attribute = name.partition(":")
+    found: Callable[..., None] = getattr(importlib.import_module(module), attribute)
+    return found
 
 
 @dataclass
@@ -155,19 +169,23 @@ class Pipeline:
             self._peer = Pipeline(
                 Session(here.config, other, config_path=here.config_path, reporter=here.reporter)
             )
-        found = {tag: self._peer.status(STAGES[tag]) for tag in stage.peer_inputs}
+        try:
+            found = {tag: self._peer.status(STAGES[tag]) for tag in stage.peer_inputs}
+        except AvalatticeError as error:  # its model or text is not at hand any more
+            self.session.reporter.say(f"{other} is left out of the comparison: {error}")
+            return {}
         if any(state != "complete" for state, _ in found.values()):
             return {}
         store = self.session.store
         return {tag: store.open(run_id) for tag, (_, run_id) in found.items() if run_id}
 
     def _was_run(self, tag: StageTag, role: ModelRole) -> bool:
-        """Whether there is a complete run of a stage, of any configuration, for a role."""
-        store = self.session.store
+        """Whether there is a complete run of a stage for a role's model, of any configuration."""
+        store, source = self.session.store, getattr(self.session.config.model, role).source
         for run_id in store.run_ids():
             if run_id.startswith(f"RUN_{tag}_") and store.status(run_id) == "complete":
                 model = store.open(run_id).record.model
-                if model is not None and model.role == role:
+                if model is not None and (model.role, model.source) == (role, source):
                     return True
         return False
 
@@ -249,10 +267,25 @@ class Pipeline:
             DependencyError: an upstream run is missing or does not match.
             RunExistsError: the run is there already.
         """
+        resolution = self.resolve(stage)
+        try:
+            self._write(resolution, allow_resume=allow_resume)
+        except RunExistsError:
+            if self.session.store.status(resolution.run_id) == "complete":
+                self._afterwards(resolution)
+            raise
+        self._afterwards(resolution)
+        return resolution.run_id
+
+    def _afterwards(self, resolution: Resolution) -> None:
+        if resolution.stage.afterwards is not None:
+            reader = self.session.store.open(resolution.run_id)
+            _function(resolution.stage.afterwards)(self.session, reader)
+
+    def _write(self, resolution: Resolution, *, allow_resume: bool) -> None:
         from avalattice.stages.context import StageContext
 
-        resolution = self.resolve(stage)
-        session = self.session
+        session, stage = self.session, resolution.stage
         record = self._record(resolution)
         with session.store.create(
             record, dumps(session.config), allow_resume=allow_resume
@@ -268,15 +301,13 @@ class Pipeline:
                 stage.dataset_role,
                 resolution.peers,
             )
-            module, _, function = stage.function.partition(":")
             try:
-                getattr(importlib.import_module(module), function)(context)
+                _function(stage.function)(context)
             except MemoryError as error:
                 raise ResourceError(
                     f"{stage.command}: out of memory; lower compute.batch_size, then repeat with "
                     "--allow-resume"
                 ) from error
-        return resolution.run_id
 
     def _record(self, resolution: Resolution) -> RunRecord:
         session, stage = self.session, resolution.stage

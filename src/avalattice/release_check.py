@@ -13,22 +13,20 @@ from pathlib import Path
 
 from avalattice.canon import OUTPUT, PATH, PROJECT_ID
 from avalattice.errors import ResourceError, SchemaError, VerificationError
-from avalattice.export.archive import Unpacked, unpack_zip
-from avalattice.export.crate_reader import crate_faults, read_crate
+from avalattice.export.archive import Unpacked, unpack_zip, unpacked_folder
+from avalattice.export.crate_reader import DESCRIBED_ELSEWHERE, crate_faults, read_crate
 from avalattice.export.pack_names import name_fault
 from avalattice.export.release import manifest_faults, read_manifest
 from avalattice.store.record import RunRecord, read_record
 from avalattice.store.runs import RunStore
 from avalattice.store.verify import SchemaCheck, Verification, verify_runs
 
-_DESCRIBED_ELSEWHERE = (OUTPUT.MANIFEST_SHA256, OUTPUT.RO_CRATE_JSON)
-
 
 def verify_release(path: Path, *, schemas: Mapping[str, SchemaCheck]) -> Verification:
     """Check every byte of a release. Nothing of it stays on the disk.
 
     Args:
-        path: the archive.
+        path: the archive, or the folder that somebody has unpacked it into.
         schemas: by file name, what each artifact must look like inside.
 
     Returns:
@@ -41,6 +39,8 @@ def verify_release(path: Path, *, schemas: Mapping[str, SchemaCheck]) -> Verific
             written or read there.
         ResourceError: there is no room to unpack it.
     """
+    if path.is_dir():
+        return _verify_pack(path.resolve(), unpacked_folder(path), schemas)
     with tempfile.TemporaryDirectory(prefix=f"{PROJECT_ID}-") as place:
         root = Path(place).resolve()
         try:
@@ -93,7 +93,7 @@ def _crate_faults(
     except SchemaError as error:
         yield _within(str(error), root)
         return
-    files = (file for file in unpacked.files if file.name not in _DESCRIBED_ELSEWHERE)
+    files = (file for file in unpacked.files if file.name not in DESCRIBED_ELSEWHERE)
     yield from crate_faults(crate, files, runs.run_ids(), broken=broken)
 
 

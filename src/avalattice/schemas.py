@@ -10,6 +10,7 @@ from avalattice.arrays import read_npz
 from avalattice.canon import OUTPUT, TableId
 from avalattice.config import load
 from avalattice.export import schemas
+from avalattice.export.crate_reader import read_crate
 from avalattice.export.documents import (
     ClaimsDocument,
     GStarDocument,
@@ -44,6 +45,7 @@ ARTIFACT_SCHEMAS: Mapping[str, SchemaCheck] = {
     OUTPUT.RATE_TARGETS_JSON_BASENAME: partial(read_document, kind=RateTargetsDocument),
     OUTPUT.GSTAR_JSON_BASENAME: partial(read_document, kind=GStarDocument),
     OUTPUT.SIGNATURES_JSON_BASENAME: partial(read_document, kind=SignaturesDocument),
+    OUTPUT.RO_CRATE_JSON: read_crate,
     OUTPUT.CLAIMS_JSON_BASENAME: partial(read_document, kind=ClaimsDocument),
     OUTPUT.METRICS_PARQUET_BASENAME: _check_table,
     OUTPUT.METRICS_WINDOWS_PARQUET_BASENAME: _check_table,

@@ -50,6 +50,11 @@ class Stage:
     """Whether it holds every run beneath: their records then enter its identity."""
     optional_outputs: tuple[str, ...] = ()
     """Artifacts that it writes where such inputs are there."""
+    afterwards: str | None = None
+    """``module:function``, called with session and run whenever the run is asked for and complete.
+
+    What it does lies outside of the run and of its identity.
+    """
 
     @property
     def dataset_role(self) -> DatasetRole:
@@ -280,7 +285,7 @@ STAGES: Mapping[StageTag, Stage] = {
             version=1,
             summary="Write the paper, each claim with its verdict; T07 where both models are done.",
             function="avalattice.stages.s07_paper:run",
-            sections=("paper",),
+            sections=(),
             inputs={
                 StageTag.S02B: _results(OUTPUT.GSTAR_JSON_BASENAME),
                 StageTag.S04: _results(OUTPUT.NULL_STATISTICS_PARQUET_BASENAME),
@@ -316,6 +321,7 @@ STAGES: Mapping[StageTag, Stage] = {
                 StageTag.S02B: _results(OUTPUT.GSTAR_JSON_BASENAME),
                 StageTag.S05: _parquet(TableId.T01_SUMMARY),
             },
+            afterwards="avalattice.stages.paper_copy:put_copy",
             optional_outputs=(
                 *_paper(*_pictures(FigureId.F06_GENERALIZATION_B, FigureId.F07_ARC_MCQ)),
                 *_tables(TableId.T07_REPLICATION_SUMMARY),

@@ -20,6 +20,8 @@ from avalattice.errors import ConfigError
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 _NEAREST_CUTOFF = 0.5
+_MOST_VALUES = 100_000
+"""Far more than any configuration has; a few aliases of aliases could stand for billions."""
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 
 
@@ -93,6 +95,8 @@ class Document:
 
 def _construct(node: yaml.Node, path: KeyPath, source: str, lines: dict[KeyPath, int]) -> Any:
     lines.setdefault(path, node.start_mark.line + 1)
+    if len(lines) > _MOST_VALUES:
+        raise ConfigError(f"{source}: more than {_MOST_VALUES:,} values; do aliases name aliases?")
     if isinstance(node, yaml.MappingNode):
         return _construct_mapping(node, path, source, lines)
     if isinstance(node, yaml.SequenceNode):

@@ -73,6 +73,14 @@ def test_keys_map_through_the_labels(tmp_path, n_options, labels):
         assert len(question.choices) == n_options
 
 
+def test_whole_numbers_are_read_as_their_text(tmp_path):
+    """Labels, keys and ids that a JSON file holds as numbers; true is no number."""
+    numbered = record(key=2, id=7, choices={"text": ["4", 5], "label": [1, 2]})
+    (question,) = open_questions(write(tmp_path / "a.jsonl", numbered)).questions
+    assert question == Question("7", "Which?", ("4", "5"), ("1", "2"), 1)
+    assert "found True" in refusal(write(tmp_path / "b.jsonl", record(id=True)))
+
+
 def without(name):
     """A record that lacks a field."""
     return {key: value for key, value in record().items() if key != name}
@@ -110,9 +118,12 @@ BAD_RECORDS = {
         record(key="2"),
         "expected answerKey to be one of ('A', 'B', 'C', 'D'), found '2'",
     ),
-    "a key that is no text": (record(key=2), "expected answerKey to be text, not blank; found 2"),
+    "a key that is no text": (
+        record(key=2.5),
+        "expected answerKey to be text, not blank; found 2.5",
+    ),
     "no id": (without("id"), "expected a record with id, found question, choices, answerKey"),
-    "an id that is no text": (record(id=7), "expected id to be text, not blank; found 7"),
+    "an id that is no text": (record(id=["q"]), "expected id to be text, not blank; found ['q']"),
     "a blank question": (
         record(question=" "),
         "expected question to be text, not blank; found ' '",

@@ -110,6 +110,15 @@ def test_gstar_survives():
     assert read.few_windows is True
 
 
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "\xff"])
+def test_what_is_no_json_is_refused_with_its_path(tmp_path, text):
+    """Cut, nested beyond reason, or not UTF-8."""
+    path = tmp_path / "gstar.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(SchemaError, match=r"gstar\.json: not a readable JSON file"):
+        read_document(path, GStarDocument)
+
+
 def test_gains_are_canonical_text():
     """Gains are decimals as text, never floats: 1.10 is 1.1."""
     found = entry((0.5, 0.6, 0.98))

@@ -287,6 +287,7 @@ def test_a_csv_file_read_by_its_schema_is_the_table(tmp_path):
         (b",3,", b",,"),
         (b"true", b"maybe"),
         (b',"flag"', b""),
+        (b'"id"', b'"\xff"'),
     ],
 )
 def test_a_broken_csv_file_is_refused_with_its_path(tmp_path, old, new):

@@ -87,6 +87,18 @@ def test_verify_exits_2_with_a_line_for_each_fault(
     assert "calibration_stats.npz" in err
 
 
+def test_verify_wants_something_to_verify(cli, finished: Workplace, monkeypatch) -> None:
+    """A run is found from inside, an unpacked release is one; a folder of neither is refused."""
+    release = finished.run("S08") / "release"
+    monkeypatch.chdir(finished.run("S02B"))
+    code, out, _ = cli("verify", ".")
+    assert (code, out) == (0, "3 complete runs checked, 0 faults\n")
+    code, out, _ = cli("verify", release)
+    assert (code, out) == (0, "9 complete runs checked, 0 faults\n")
+    code, _, err = cli("verify", finished.config.parent)
+    assert (code, "neither runs nor a release are there" in err) == (2, True)
+
+
 def test_verify_deep_finds_other_weights(
     cli, finished: Workplace, models, damage: Callable[[Path], None], tmp_path: Path
 ) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from avalattice import config
 from avalattice.canon import FigureId, ModelRole, PaperPage, StageTag, TableId
-from avalattice.errors import DependencyError, InputError
+from avalattice.errors import DependencyError, InputError, RunExistsError
 from avalattice.export.documents import ClaimsDocument, read_document
 from avalattice.pipeline import Pipeline
+from avalattice.progress import Reporter
 from avalattice.stages.paper_inputs import _UNLISTED
+from avalattice.stages.session import Session
 from avalattice.stagetable import STAGES, Stage, sections_of
 from avalattice.store.reader import RunReader
 from avalattice.store.record import read_record
@@ -93,20 +97,26 @@ def test_writing_the_paper_again_gives_the_same_bytes(finished: Workplace) -> No
 
 
 def test_a_copy_is_put_where_it_is_asked_for(finished: Workplace, tmp_path: Path) -> None:
-    """paper.export_dir gets the whole folder; a file of somebody's own there refuses it."""
+    """paper.export_dir gets the whole paper, also of a run that was complete before.
+
+    It is no part of the run's identity; a file of somebody's own there refuses the copy.
+    """
     text = finished.config.read_text()
     finished.config.write_text(f'{text}paper: {{export_dir: "{tmp_path}/copy"}}\n')
-    run_id = finished.pipeline().run(S07, allow_resume=False)
-    for path in (finished.runs / run_id / "paper").rglob("*"):
+    with pytest.raises(RunExistsError, match="can be used as they are"):
+        finished.pipeline().run(S07, allow_resume=False)
+    paper = finished.run("S07") / "paper"
+    for path in paper.rglob("*"):
         if path.is_file():
-            copy = tmp_path / "copy" / path.relative_to(finished.runs / run_id / "paper")
+            copy = tmp_path / "copy" / "INSTRUCT" / path.relative_to(paper)
             assert copy.read_bytes() == path.read_bytes()
+    assert (tmp_path / "copy" / "INSTRUCT" / "claims.json").is_file()
     finished.config.write_text(f'{text}paper: {{export_dir: "{tmp_path}/mine"}}\n')
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "README.md").write_text("mine")
+    (tmp_path / "mine" / "INSTRUCT").mkdir(parents=True)
+    (tmp_path / "mine" / "INSTRUCT" / "README.md").write_text("mine")
     with pytest.raises(InputError, match=r"README\.md was not written by a paper export"):
         finished.pipeline().run(S07, allow_resume=False)
-    assert (tmp_path / "mine" / "README.md").read_text() == "mine"
+    assert (tmp_path / "mine" / "INSTRUCT" / "README.md").read_text() == "mine"
 
 
 # ------------------------------------------------------------------------------- optional inputs
@@ -114,7 +124,7 @@ def test_a_copy_is_put_where_it_is_asked_for(finished: Workplace, tmp_path: Path
 
 def test_phase_6_is_needed_where_it_is_configured(finished: Workplace) -> None:
     """With data.B a missing S06B is an error; without it the paper is another one, and whole."""
-    assert {"data.B", "data.ARC_MCQ", "paper"} <= set(sections_of(S07))
+    assert {"data.B", "data.ARC_MCQ"} <= set(sections_of(S07))
     store = RunStore(finished.runs)
     store.remove(store.with_dependents([finished.run("S06B").name]))
     with pytest.raises(DependencyError, match=r"phase7_paper_export needs phase6_generalize_b"):
@@ -164,6 +174,22 @@ def test_a_model_of_the_other_role_that_was_never_run_is_not_looked_for(
     workplace.config.write_text(text.replace(str(models["base"]), "/no/such/model"))
     workplace.pipeline().run(S01, allow_resume=False)
     assert dict(resolve(workplace, PEER_STAGE).peers) == {}
+
+
+def test_a_model_of_the_other_role_that_is_gone_is_left_out(
+    workplace: Workplace, models: dict[str, Path], tmp_path: Path, capsys
+) -> None:
+    """A model that was run once and cannot be found now hinders nothing, and that is said."""
+    base = shutil.copytree(models["base"], tmp_path / "base")
+    text = workplace.config.read_text()
+    workplace.config.write_text(text.replace(str(models["base"]), str(base)))
+    workplace.pipeline(ModelRole.BASE).run(S01, allow_resume=False)
+    workplace.pipeline().run(S01, allow_resume=False)
+    assert resolve(workplace, PEER_STAGE).peers  # control
+    shutil.rmtree(base)
+    session = Session(config.load(workplace.config), ModelRole.INSTRUCT, reporter=Reporter("log"))
+    assert dict(Pipeline(session).resolve(PEER_STAGE).peers) == {}
+    assert "BASE is left out of the comparison: " in capsys.readouterr().err
 
 
 def test_runs_of_another_configuration_are_no_peers(workplace: Workplace) -> None:

@@ -78,6 +78,19 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_sub_folder_that_is_a_link_refuses_the_copy(tmp_path: Path) -> None:
+    """Nothing is written outside of the folder; the folder itself may be a link."""
+    (tmp_path / "paper" / "figs").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "paper" / "figs" / "appendix").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="appendix is a link"):
+        copy_paper(FILES, tmp_path / "paper")
+    assert contents(tmp_path / "elsewhere") == {}
+    (tmp_path / "mine").symlink_to(tmp_path / "elsewhere")
+    copy_paper(FILES, tmp_path / "mine")
+    assert contents(tmp_path / "elsewhere") == FILES
+
+
 def test_a_manifest_that_cannot_be_read_refuses_the_copy(tmp_path: Path) -> None:
     """Without knowing what is whose, nothing is overwritten."""
     (tmp_path / "MANIFEST.sha256").write_text("not a manifest\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avalattice.canon import StageTag
+from avalattice.canon import OUTPUT, StageTag
 from avalattice.cli.app import app
 from avalattice.cli.options import RUNS_DIR, DebugOption, JsonOption, RunsArgument
 from avalattice.cli.output import emit, record_text, table
@@ -92,7 +92,9 @@ def show(
 
 @app.command(rich_help_panel="Runs")
 def verify(
-    place: Annotated[Path, typer.Argument(help="A folder of runs, one run, or a zip.")] = RUNS_DIR,
+    place: Annotated[
+        Path, typer.Argument(help="A folder of runs, one run, or a release: zip or folder.")
+    ] = RUNS_DIR,
     deep: Annotated[bool, typer.Option("--deep", help="Hash the model's files anew too.")] = False,
     json_: JsonOption = False,
     debug: DebugOption = False,  # noqa: ARG001 - read by main
@@ -100,7 +102,7 @@ def verify(
     """Hash every artifact, check every schema, walk the dependencies; exit 2 on a fault."""
     from avalattice.schemas import ARTIFACT_SCHEMAS
 
-    if place.is_file():
+    if place.is_file() or (place / OUTPUT.MANIFEST_SHA256).is_file():
         from avalattice.release_check import verify_release
 
         found = verify_release(place, schemas=ARTIFACT_SCHEMAS)
@@ -122,10 +124,14 @@ def _verify_folder(place: Path, *, deep: bool) -> Verification:
     from avalattice.store.runs import RunStore
     from avalattice.store.verify import verify_runs
 
-    single = place.name.startswith("RUN_")
+    here = place.absolute()
+    single = here.name.startswith("RUN_")
+    store = RunStore(here.parent if single else place)
+    if not store.run_ids():
+        raise InputError(f"{place}: neither runs nor a release are there")
     return verify_runs(
-        RunStore(place.absolute().parent if single else place),
-        [place.absolute().name] if single else None,
+        store,
+        [here.name] if single else None,
         schemas=ARTIFACT_SCHEMAS,
         deep=check_sources if deep else None,
     )

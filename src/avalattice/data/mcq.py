@@ -153,6 +153,9 @@ def _texts(record: object, name: str, where: str) -> tuple[str, ...]:
 
 
 def _text(value: object, name: str, where: str) -> str:
+    """A text; a whole number, such as a numeric label, counts as the text that it is written as."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     if not isinstance(value, str) or not value.strip():
         raise DataError(f"{where}: expected {name} to be text, not blank; found {short(value)}")
     return value

@@ -120,6 +120,23 @@ def unpack_zip(path: Path, target: Path) -> Unpacked:
     return Unpacked(tuple(files), faults)
 
 
+def unpacked_folder(folder: Path) -> Unpacked:
+    """The files of a pack that lies unpacked in a folder; links and the like are faults."""
+    files: list[PackedFile] = []
+    faults: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            faults[name] = f"{name}: neither a file nor a folder"
+        elif path.is_file():
+            digest, size = hashlib.sha256(), 0
+            for block in file_blocks(path):
+                digest.update(block)
+                size += len(block)
+            files.append(PackedFile(name, digest.hexdigest(), size))
+    return Unpacked(tuple(files), faults)
+
+
 def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
     """Refuse an archive with a member that is unsafe to write.
 

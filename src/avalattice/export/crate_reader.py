@@ -27,6 +27,8 @@ from avalattice.export.crate import PROFILE, SPECIFICATION, file_id
 from avalattice.export.pack_names import names_fault
 from avalattice.export.release import PackedFile
 
+DESCRIBED_ELSEWHERE = (OUTPUT.MANIFEST_SHA256, OUTPUT.RO_CRATE_JSON)
+"""Files of a pack that its description does not list among the others."""
 _ROOT = "./"
 _UNREADABLE = (AssertionError, AttributeError, KeyError, TypeError, ValueError)
 

@@ -340,6 +340,6 @@ def read_document(path: Path, kind: type[Document]) -> Document:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SchemaError(f"{path}: not a readable JSON file ({error})") from error
     return parse_document(kind, content, str(path))

@@ -178,7 +178,7 @@ def read_csv(path: Path, schema: TableSchema) -> pa.Table:
     try:
         table = csv.read_csv(path, convert_options=options)
         schema.validate(table)
-    except (pa.ArrowException, OSError, SchemaError) as error:
+    except (pa.ArrowException, OSError, UnicodeError, SchemaError) as error:
         raise SchemaError(f"{path}: not table {schema.name} as CSV ({error})") from error
     return table.cast(schema.arrow)  # with what CSV cannot say: the name, and which are never null
 

@@ -1,8 +1,6 @@
-"""Phase 7: the paper, with T07 where both models have been analysed, and a copy where asked for."""
+"""Phase 7: the paper, with T07 where both models have been analysed."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from avalattice.canon import OUTPUT, FigureId, RunSubdir, TableId
 from avalattice.export.paper.sections import Paper, figure_file, write_paper
@@ -10,22 +8,18 @@ from avalattice.export.paper.sources import Rows
 from avalattice.export.replication import replication_rows
 from avalattice.export.schemas import T07_REPLICATION_SUMMARY
 from avalattice.stages.context import StageContext
-from avalattice.stages.paper_copy import copy_paper
 from avalattice.stages.paper_inputs import analyses, figure_runs, gather
 from avalattice.store.digests import canonical_json
 
 
 def run(ctx: StageContext) -> None:
-    """Write T07 and the paper; copy the paper to ``paper.export_dir``."""
+    """Write T07 and the paper."""
     with ctx.run.step("replication"):
         replication = _replication(ctx)
     with ctx.run.step("writing"):
         files = _files(ctx, write_paper(gather(ctx, replication)))
         for name, content in files.items():
             ctx.run.write_bytes(f"{RunSubdir.PAPER}/{name}", content)
-    if ctx.config.paper.export_dir is not None:
-        with ctx.run.step("copy"):
-            copy_paper(files, Path(ctx.config.paper.export_dir))
 
 
 def _replication(ctx: StageContext) -> Rows | None:

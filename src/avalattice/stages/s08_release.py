@@ -13,8 +13,10 @@ from pathlib import Path
 
 from avalattice import __version__
 from avalattice.canon import OUTPUT, PROJECT_ID, RunSubdir, StageTag
+from avalattice.errors import VerificationError
 from avalattice.export.archive import pack_zip
 from avalattice.export.crate import About, crate_json
+from avalattice.export.crate_reader import DESCRIBED_ELSEWHERE, crate_faults, read_crate
 from avalattice.export.release import PackedFile, build_pack
 from avalattice.report import report_html
 from avalattice.stages.context import StageContext
@@ -40,10 +42,20 @@ def run(ctx: StageContext) -> None:
             scratch,
             describe=lambda files: _crate(ctx, runs, files),
         )
+        _check(scratch, packed, [run.run_id for run in runs])
         for file in packed:
             _index(ctx, scratch, file.name)
     with ctx.run.step("zip"):
         ctx.run.write(OUTPUT.RELEASE_ZIP_BASENAME, lambda file: pack_zip(scratch, file))
+
+
+def _check(pack: Path, files: Sequence[PackedFile], run_ids: Sequence[str]) -> None:
+    """Read the description back, as whoever gets the release will."""
+    crate = read_crate(pack / OUTPUT.RO_CRATE_JSON)
+    described = (file for file in files if file.name not in DESCRIBED_ELSEWHERE)
+    faults = list(crate_faults(crate, described, run_ids))
+    if faults:
+        raise VerificationError("; ".join(faults))
 
 
 def _paper(ctx: StageContext) -> dict[str, Path]:

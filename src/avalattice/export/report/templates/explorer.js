@@ -136,7 +136,7 @@ class Explorer {
     const { p, time, depth } = branchingOf(this.A, layers, tokens);
     byId('window-facts').textContent = `This window: ${whole(this.found.length)} avalanches; `
       + `p ${digits(p)} (independent sites percolate at ${digits(this.adjacency.threshold)}); `
-      + `b_time ${digits(time)}, b_depth ${digits(depth)}, b_tot ${digits(time + depth)}.`;
+      + `per edge that exists, b_time ${digits(time)}, b_depth ${digits(depth)}, b_tot ${digits(time + depth)}.`;
   }
 
   listLargest() {
