@@ -63,6 +63,29 @@ def test_time_variance_has_two_equal_forms(n_tokens, share):
     )
 
 
+@pytest.mark.parametrize("n_tokens", range(1, 7))
+@pytest.mark.parametrize("occupancy", [0.3, 0.8])
+def test_time_moments_of_whole_tokens_are_those_of_all_orders(n_tokens, occupancy):
+    """Mean and variance of edges along tokens equal an enumeration of every order of tokens."""
+    X = sites(n_tokens, (3, n_tokens), occupancy) > 0
+    orders = [X[:, list(order)] for order in itertools.permutations(range(n_tokens))]
+    edges = np.array([edges_along(ordered).sum() for ordered in orders])
+    null = branching_null_exact(X)
+    assert null.time_edges_perm_mean == pytest.approx(edges.mean(), abs=1e-12)
+    assert null.time_edges_tokens_var == pytest.approx(edges.var(), abs=1e-12)
+
+
+@given(X=stacks)
+@unhurried
+def test_whole_tokens_of_one_layer_are_its_sites(X):
+    """In a single layer both permutations are one, and windows add up."""
+    alone = [branching_null_exact(X[:, layer : layer + 1]) for layer in range(X.shape[1])]
+    for null in alone:
+        assert null.time_edges_tokens_var == pytest.approx(null.time_edges_perm_var, abs=1e-9)
+    each = sum(branching_null_exact(window).time_edges_tokens_var for window in X)
+    assert branching_null_exact(X).time_edges_tokens_var == pytest.approx(each, abs=1e-9)
+
+
 @pytest.mark.parametrize("n_tokens", [1, 2, 5, 6])
 def test_depth_moments_are_those_of_all_permutations(n_tokens):
     """Mean and variance of edges along layers equal an enumeration of every pair of rows."""

@@ -36,7 +36,15 @@ def independent_nulls():
     return rasters, [branching_null_exact(raster) for raster in rasters]
 
 
-@pytest.mark.parametrize("test", ["p_time_perm_exact", "p_depth_perm_exact", "p_depth_shift_exact"])
+@pytest.mark.parametrize(
+    "test",
+    [
+        "p_time_perm_exact",
+        "p_time_tokens_exact",
+        "p_depth_perm_exact",
+        "p_depth_shift_exact",
+    ],
+)
 def test_exact_p_is_uniform_for_independent_sites(independent_nulls, test):
     """Over 500 rasters of independent sites the normal p-values are uniform."""
     assert is_uniform([getattr(null, test) for null in independent_nulls[1]])
@@ -102,3 +110,29 @@ def test_persistent_layers_are_rejected_by_the_wrong_null_only():
     by_permutation = sum(null.p_depth_perm_exact < 0.05 for null in nulls)
     assert by_shift <= stats.binom.ppf(0.999, n, 0.05)
     assert by_permutation > 5 * 0.05 * n
+
+
+def loud_tokens(rng, shape, share=0.3):
+    """Rasters whose tokens are exchangeable, some of them loud in all layers at once."""
+    loud = rng.random((shape[0], 1, shape[2])) < share
+    return rng.random(shape) < np.where(loud, 0.8, 0.1)
+
+
+def test_loud_tokens_are_rejected_by_the_wrong_null_only():
+    """Along tokens, layers that share loud ones in random order pass for whole tokens, not rows."""
+    rng, n = np.random.default_rng(18), 300
+    nulls = [branching_null_exact(loud_tokens(rng, (4, 12, 64))) for _ in range(n)]
+    by_tokens = sum(null.p_time_tokens_exact < 0.05 for null in nulls)
+    by_rows = sum(null.p_time_perm_exact < 0.05 for null in nulls)
+    assert by_tokens <= stats.binom.ppf(0.999, n, 0.05)
+    assert by_rows > 3 * 0.05 * n
+
+
+def test_loud_tokens_in_runs_are_found():
+    """Control: put in order, the same tokens differ from every other order."""
+    X = loud_tokens(np.random.default_rng(19), (4, 12, 64))
+    loudest_first = np.argsort(-X.sum(axis=1), axis=-1)
+    ordered = np.take_along_axis(X, loudest_first[:, np.newaxis], axis=-1)
+    null = branching_null_exact(ordered)
+    assert null.p_time_tokens_exact < 1e-6
+    assert null.time_edges_tokens_var == branching_null_exact(X).time_edges_tokens_var

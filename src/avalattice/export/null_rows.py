@@ -13,7 +13,7 @@ from avalattice.export.avalanche_rows import interval_columns
 from avalattice.export.schemas.nulls import DELTA_NAMES, NULL_STATISTICS, TOKEN_SHUFFLE_NAMES
 from avalattice.export.tables import Provenance
 from avalattice.lattice.rasters import Condition
-from avalattice.stats.bootstrap import Resamples
+from avalattice.stats.bootstrap import Resamples, no_interval
 from avalattice.stats.null_report import (
     EXCHANGED,
     PERMUTED,
@@ -23,7 +23,7 @@ from avalattice.stats.null_report import (
 )
 
 _NAMES = {PERMUTED: "perm", SHIFTED: "shift", EXCHANGED: "token_id"}
-_TESTS = ("time_perm", "depth_perm", "depth_shift")
+_TESTS = ("time_perm", "time_tokens", "depth_perm", "depth_shift")
 _NO_TOKEN_IDS = "no token ids were given"
 _NO_EXCHANGE = "the token-id ensemble is drawn for held-out rasters alone"
 _NO_SHUFFLE = "shuffled input is measured on held-out windows alone"
@@ -89,8 +89,14 @@ def _exact(report: NullReport) -> dict[str, Any]:
         values |= {f"{x}_{test}_exact": getattr(exact, f"{x}_{test}_exact") for x in ("z", "p")}
     for name in DELTA_NAMES:
         values |= interval_columns(name, report.intervals[name])
+    unsure = [
+        name
+        for name in DELTA_NAMES
+        if np.isnan(report.intervals[name].low) and not np.isnan(values[name])
+    ]
     said = [*exact.reasons.values(), *_undefined_draws(report, PERMUTED, SHIFTED)]
-    return values | {"null_reason": "; ".join(dict.fromkeys(said)) or None}
+    said.append(no_interval(unsure))
+    return values | {"null_reason": "; ".join(dict.fromkeys(filter(None, said))) or None}
 
 
 def _token_id(report: NullReport) -> dict[str, Any]:

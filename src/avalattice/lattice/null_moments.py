@@ -10,9 +10,19 @@ M is hypergeometric, and so is k − N, the number of runs (Wald and Wolfowitz 1
 doi:10.1214/aoms/1177731909). All these sums are uncorrelated: means and variances add up. Under the
 shift null M is one of the T values of the circular cross-correlation of the two rows, each equally
 likely: its mean is again kk'/T, its variance Σ_{f≠0} |F_l(f)|²|F_{l+1}(f)|² / T², with F the
-discrete Fourier transform of a row (Parseval). What the nulls keep and break is said in
-:mod:`avalattice.lattice.nulls`. The ratio of pooled sums is taken for its expectation; p-values are
-normal.
+discrete Fourier transform of a row (Parseval).
+
+Permuting the tokens of a window with all their layers gives the edges along tokens the same mean
+and a larger variance where layers fire at the same tokens. With K[t,t'] the number of layers in
+which both tokens are occupied, R[t] = Σ_{t'≠t} K[t,t'], W = Σ R and Q = Σ_{t≠t'} K²,
+
+    Var Σ_l N_l = (T(T−1) Q − 2T Σ R² + W²) / (T²(T−1)),
+
+which for one layer is Var N. It follows from the pairs of neighbours in a random order: T − 1 with
+themselves, 2(T − 2) that share a token, (T − 2)(T − 3) that share none.
+
+What the nulls keep and break is said in :mod:`avalattice.lattice.nulls`. The ratio of pooled sums
+is taken for its expectation; p-values are normal.
 """
 
 from __future__ import annotations
@@ -51,6 +61,9 @@ class BranchingNull:
     z and p are those of the pooled edge counts, whatever these are divided by; p is two-sided and
     normal. Time is to be judged by the permutation null, depth by the shift null: permutation also
     breaks the autocorrelation of rows, and then rejects layers that are independent but persistent.
+    It breaks the alignment of layers, too, and then rejects, along tokens, those that are loud in
+    many layers at once in whatever order. ``p_time_tokens_exact``, for which whole tokens are
+    permuted, does not.
     The seam of a shift, where a row's end meets its beginning, matters only if rows persist over a
     good part of the window.
     """
@@ -61,6 +74,8 @@ class BranchingNull:
     """Its expectation under permutation."""
     time_edges_perm_var: float
     """Its variance under permutation."""
+    time_edges_tokens_var: float
+    """Its variance under permutation of whole tokens, whose mean is the same."""
     depth_edges: int
     """Pooled Σ X_l X_{l+1} of the raster."""
     depth_edges_perm_mean: float
@@ -90,6 +105,10 @@ class BranchingNull:
     z_time_perm_exact: float
     """Deviation of time_edges from permutation, in standard deviations."""
     p_time_perm_exact: float
+    """Its two-sided p-value."""
+    z_time_tokens_exact: float
+    """Deviation of time_edges from permutation of whole tokens, in standard deviations."""
+    p_time_tokens_exact: float
     """Its two-sided p-value."""
     z_depth_perm_exact: float
     """Deviation of depth_edges from permutation, in standard deviations."""
@@ -151,10 +170,11 @@ def branching_null_exact(
     excess = excess_from_sums(pooled, denominator=denominator)
     time_mean, depth_mean = total["time_pairs_expected"], total["depth_pairs_expected"]
     time_var, depth_var = _permutation_variances(occupied)
-    shift_var = _shift_variance(occupied)
+    tokens_var, shift_var = _tokens_variance(occupied), _shift_variance(occupied)
     defined = {
         **{name: float(getattr(excess, name)) for name in _EXPECTED_NAMES},
         **_scores("time_perm", total["time_pairs"] - time_mean, time_var),
+        **_scores("time_tokens", total["time_pairs"] - time_mean, tokens_var),
         **_scores("depth_perm", total["depth_pairs"] - depth_mean, depth_var),
         **_scores("depth_shift", total["depth_pairs"] - depth_mean, shift_var),
     }
@@ -162,6 +182,7 @@ def branching_null_exact(
         time_edges=int(total["time_pairs"]),
         time_edges_perm_mean=time_mean,
         time_edges_perm_var=time_var,
+        time_edges_tokens_var=tokens_var,
         depth_edges=int(total["depth_pairs"]),
         depth_edges_perm_mean=depth_mean,
         depth_edges_perm_var=depth_var,
@@ -206,6 +227,22 @@ def _permutation_variances(X: Bool[np.ndarray, "N L T"]) -> tuple[float, float]:
     depth = lower * above * (T - lower) * (T - above)
     scale = T**2 * max(T - 1, 1)  # T = 1: each term is zero
     return float(time.sum() / scale), float(depth.sum() / scale)
+
+
+def _tokens_variance(X: Bool[np.ndarray, "N L T"]) -> float:
+    """Variance of Σ X_t X_{t+1} under permutation of whole tokens, summed over windows.
+
+    Numerators are whole numbers, so that a null without variance is found to have none.
+    """
+    T = X.shape[-1]
+    numerator: int = 0
+    for window in X.astype(np.float32):
+        shared = window.T @ window  # exact: no entry exceeds L
+        np.fill_diagonal(shared, 0)
+        degree = shared.sum(axis=0, dtype=np.float64)
+        squares = int(np.square(shared, dtype=np.float64).sum())
+        numerator += T * (T - 1) * squares - 2 * T * int((degree**2).sum()) + int(degree.sum()) ** 2
+    return float(numerator / (T**2 * max(T - 1, 1)))  # T = 1: no edges
 
 
 def _shift_variance(X: Bool[np.ndarray, "N L T"]) -> float:

@@ -60,6 +60,17 @@ def test_models_and_texts_are_named_once(records):
     ]
 
 
+def test_texts_say_which_model_read_them_unless_all_did(records):
+    """Two tokenizers cut a text into other windows; one slice that both read is of neither."""
+    assert {text.model_role for text in text_facts(records)} == {""}
+    for record in records:
+        if record["model"]["role"] == "BASE":
+            for dataset in record["datasets"]:
+                dataset["slice_sha256"] = f"other {dataset['slice_sha256']}"
+    roles = [text.model_role for text in text_facts(records)]
+    assert roles == ["INSTRUCT", "INSTRUCT", "BASE", "BASE"]
+
+
 def test_revisions_and_widths_are_told(records):
     """A revision stands behind its source; layers of several widths have their range."""
     record = records[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from avalattice.export import schemas
 from avalattice.export.schemas.columns import (
@@ -82,7 +82,8 @@ TABLE_WORDS: Final[Mapping[str, TableWords]] = {
             schemas.T01_SUMMARY,
             "T01 Summary",
             "Every measure beside its null. In sample: the windows on which τ was fitted, at "
-            "every gain. Held out: other windows, at g = 1 and g*; claims rest on these.",
+            "every gain; claims about the gain rest on these. Held out: other windows, at g = 1 "
+            "and g*; claims about single conditions rest on these.",
             (
                 *_ROWS,
                 Lead("occupancy", "p", "occupancy_min", "occupancy_max"),
@@ -92,6 +93,7 @@ TABLE_WORDS: Final[Mapping[str, TableWords]] = {
                 Lead("b_tot_perm_exact", "b_tot permuted"),
                 _ci("delta_b_time", "Δb_time", "opt_"),
                 Lead("delta_b_time_p_adj", "adj. p"),
+                Lead("delta_b_time_p_tokens", "p, tokens"),
                 _ci("delta_b_depth_shift", "Δb_depth shift", "opt_"),
                 Lead("delta_b_depth_shift_p_adj", "adj. p"),
                 _ci("delta_excess_tokshuffle", "Δ over shuffled input", "opt_"),
@@ -310,6 +312,7 @@ _REASONS: Final = (
     ("delta", "null_reason"),
     ("perm", "null_reason"),
     ("shift", "null_reason"),
+    ("time_tokens", "null_reason"),
     ("_mc", "null_reason"),
     ("b_", "branching_reason"),
     ("b_", "null_reason"),
@@ -317,6 +320,8 @@ _REASONS: Final = (
     ("", "out_of_sample_reason"),
 )
 """Part of a column's name, and the column that says why such a number is undefined."""
+_FURTHER: Final = {"reason": "parameters_reason"}
+"""Where the first column is silent, another that may say why."""
 
 
 def reason_column(name: str, known: frozenset[str]) -> str | None:
@@ -326,3 +331,16 @@ def reason_column(name: str, known: frozenset[str]) -> str | None:
     'chi_reason'
     """
     return next((column for part, column in _REASONS if part in name and column in known), None)
+
+
+def why_undefined(row: Mapping[str, Any], name: str, known: frozenset[str]) -> str | None:
+    """What a row says of why one of its numbers is undefined; None if it says nothing.
+
+    Args:
+        row: of a table.
+        name: the number's column.
+        known: the table's columns.
+    """
+    first = reason_column(name, known)
+    columns = [column for column in (first, _FURTHER.get(first or "")) if column in known]
+    return next((str(row[column]) for column in columns if row[column]), None)

@@ -70,6 +70,8 @@ class TextFacts:
     slice_sha256: str
     few: bool
     """Fewer windows than intervals need."""
+    model_role: str
+    """The model that read them; empty where several did: tokenizers cut a text differently."""
 
     @property
     def n_read(self) -> int:
@@ -193,14 +195,17 @@ def _count_words(n: int) -> str:
 
 def text_facts(records: Iterable[Record]) -> tuple[TextFacts, ...]:
     """The slices of datasets that runs rest on, each once."""
-    found: dict[str, TextFacts] = {}
+    found: dict[str, Mapping[str, Any]] = {}
+    roles: dict[str, dict[str, None]] = {}
     for record in records:
         for dataset in record["datasets"]:
-            found.setdefault(dataset["slice_sha256"], _text_facts(dataset))
-    return tuple(found.values())
+            digest = dataset["slice_sha256"]
+            found.setdefault(digest, dataset)
+            roles.setdefault(digest, {})[role_of(record)] = None
+    return tuple(_text_facts(dataset, [*roles[digest]]) for digest, dataset in found.items())
 
 
-def _text_facts(dataset: Mapping[str, Any]) -> TextFacts:
+def _text_facts(dataset: Mapping[str, Any], roles: Sequence[str]) -> TextFacts:
     questions = dataset["role"] == DatasetRole.ARC_MCQ
     windows = WINDOW_WORDS.get(dataset["window_set"], dataset["window_set"])
     n = len(dataset["window_ids"])
@@ -211,6 +216,7 @@ def _text_facts(dataset: Mapping[str, Any]) -> TextFacts:
         unit="questions" if questions else _WINDOWS,
         slice_sha256=dataset["slice_sha256"],
         few=not questions and n < CONST.FEW_WINDOWS,
+        model_role=roles[0] if len(roles) == 1 else "",
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from avalattice.canon import WindowSet
-from avalattice.export.report.columns import Lead, TableWords, reason_column
+from avalattice.export.report.columns import Lead, TableWords, why_undefined
 from avalattice.export.report.wording import CELL_WORDS, ROLES
 from avalattice.export.schemas.columns import CLOSING, PROVENANCE
 from avalattice.export.tabular import Column, TableSchema
@@ -161,8 +161,7 @@ def _number_cell(value: float, low: float | None, high: float | None) -> Cell:
 def _reason(row: Mapping[str, Any], name: str, known: frozenset[str]) -> str:
     if name.endswith("reason"):
         return "nothing is wrong"
-    column = reason_column(name, known)
-    return _NO_REASON if column is None or row[column] is None else str(row[column])
+    return why_undefined(row, name, known) or _NO_REASON
 
 
 def number_text(value: float) -> str:

@@ -82,6 +82,7 @@ NULL_STATISTICS = TableSchema(
             "exchangeable_share", F64, "places whose token id stands elsewhere too", "", 0, 1, True
         ),
         *_scores("time_perm", "edges along tokens under permutation"),
+        *_scores("time_tokens", "edges along tokens under permutation of whole tokens"),
         *_scores("depth_perm", "edges along layers under permutation"),
         *_scores("depth_shift", "edges along layers under the shift"),
         *_scores("depth_token_id", "edges along layers under exchange within token ids"),
