@@ -289,3 +289,31 @@ def test_help_answers_in_half_a_second():
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(5)) < 0.5
+
+
+def test_no_source_file_is_left_out_of_the_repository():
+    """.gitignore names no folder of the package or of its tests: a clone and a wheel have all."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        pytest.skip("not a checkout of the repository")
+    files = [
+        path.relative_to(root)
+        for folder in (root / "src", root / "tests")
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    ]
+
+    def ignored(*more: str) -> list[str]:
+        names = "\0".join([*map(str, files), *more])
+        told = subprocess.run(
+            ["git", "check-ignore", "-z", "--stdin", "--no-index"],
+            cwd=root,
+            input=names,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return [name for name in told.stdout.split("\0") if name]
+
+    assert ignored() == []
+    assert ignored("runs/x.json") == ["runs/x.json"]  # control
