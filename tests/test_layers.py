@@ -300,7 +300,7 @@ def test_no_source_file_is_left_out_of_the_repository():
         path.relative_to(root)
         for folder in (root / "src", root / "tests")
         for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and path.parent.name != "__pycache__"
     ]
 
     def ignored(*more: str) -> list[str]:

@@ -8,12 +8,18 @@ import pytest
 
 from avalattice.export.paper import sources
 from avalattice.export.paper.catalogue import catalogue
-from avalattice.export.paper.claims import QUOTABLE, Claim, evaluate
+from avalattice.export.paper.claims import QUOTABLE, Claim, EvaluatedClaim, evaluate
 from avalattice.export.paper.conditions import CurveRows
 from avalattice.export.paper.markdown import prose
 from avalattice.export.paper.sections import evaluate_all, write_paper
 from avalattice.stats.signatures import Outcome
-from tests.export.paper.fabricated import evidence, gstar_document, model, signatures_document
+from tests.export.paper.fabricated import (
+    ends,
+    evidence,
+    gstar_document,
+    model,
+    signatures_document,
+)
 
 
 def changed(source: sources.Source, **columns) -> dict:
@@ -51,6 +57,12 @@ def relation(low: float, high: float) -> dict:
     """Tails that can be assessed, and an interval of gamma − gamma_pred."""
     ends = {"dcc_signed_ci_low": low, "dcc_signed_ci_high": high}
     return {"changes": RELATION | {CRACKLING: lambda row: PASSED | ends}}
+
+
+def transfer(at_one: float, at_the_gstar: float, high: float) -> dict:
+    """b_tot at both gains, and the upper end of an interval of their difference, 0.1 wide."""
+    moved = ends("b_tot", at_the_gstar) | ends("b_tot_diff", high - 0.05, 0.05)
+    return when(GENERALIZATION, at_gstar, moved, ends("b_tot", at_one))
 
 
 CASES = {
@@ -151,7 +163,7 @@ CASES = {
     ),
     "crackling_relation": (relation(-0.1, 0.2), relation(0.1, 0.2)),
     "crackling_against_null": (
-        changed(CRACKLING, **PASSED, gamma_null_perm=1.0),
+        changed(CRACKLING, **PASSED, gamma_null_perm=1.0, gamma_null_perm_high=1.1),
         changed(CRACKLING, **PASSED, gamma_null_perm=1.3),
     ),
     "crackling_against_tokens": (
@@ -175,8 +187,8 @@ CASES = {
         changed(GENERALIZATION, delta_b_depth_shift_ci_low=-0.1),
     ),
     "b_transfer": (
-        when(GENERALIZATION, at_gstar, {"b_tot": 1.01}, {"b_tot": 1.2}),
-        when(GENERALIZATION, at_gstar, {"b_tot": 1.2}, {"b_tot": 1.01}),
+        transfer(1.2, 1.05, -0.1),
+        transfer(1.05, 1.2, 0.1),
     ),
     "b_difference": (
         changed(GENERALIZATION, b_tot_diff_ci_low=0.1, b_tot_diff_ci_high=0.2),
@@ -275,6 +287,98 @@ def test_claims_have_three_sentences_and_read_declared_columns(claim_id):
     assert "reasons" in claim.placeholders
 
 
+def told(claim_id: str, case: dict) -> EvaluatedClaim:
+    (found,) = (e for e in evaluate_all(evidence(**case)) if e.claim.claim_id == claim_id)
+    return found
+
+
+IN_SAMPLE = (sources.GSTAR, sources.SPREADS, ABLATIONS, sources.ABLATED)
+"""What is measured on the calibration windows alone."""
+
+
+@pytest.mark.parametrize("claim_id", CASES)
+def test_sentences_name_the_calibration_windows_where_they_rest_on_them(claim_id):
+    """Whatever is said of the gain grid and of interventions names its windows; nothing else."""
+    claim = claims()[claim_id]
+    in_sample = (
+        claim.source in IN_SAMPLE
+        or {"window_set": "calibration"} in claim.where
+        or claim_id in ("signature_s1", "signature_s2", "replication_gstar")
+    )
+    for text in (claim.supported, claim.not_supported, claim.not_assessable):
+        assert ("calibration windows" in text) == in_sample
+
+
+@pytest.mark.parametrize(
+    ("at_one", "at_the_gstar", "high"),
+    [
+        pytest.param(1.2, 1.19, 0.04, id="no difference"),
+        pytest.param(1.06, 0.95, -0.01, id="on either side of one, about as far"),
+    ],
+)
+def test_noise_is_no_transfer(at_one, at_the_gstar, high):
+    """b_tot that is nearer one by chance does not show that g* transfers."""
+    found = told("b_transfer", transfer(at_one, at_the_gstar, high))
+    assert all(row.values["distance_gstar"] < row.values["distance_g1"] for row in found.rows)
+    assert found.verdict is Outcome.NOT_SUPPORTED
+    assert "is shown on none of the 3 curves" in found.sentence
+
+
+def test_without_an_interval_transfer_is_not_assessable():
+    """The reason is that of the difference."""
+    change = transfer(1.2, 1.05, -0.1)["changes"][GENERALIZATION]
+    lost = {"b_tot_diff_ci_low": None, "b_tot_diff_ci_high": None, "diff_reason": "no resample"}
+    case = {"changes": {GENERALIZATION: lambda row: change(row) | lost}}
+    found = told("b_transfer", case)
+    assert found.verdict is Outcome.NOT_ASSESSABLE
+    assert found.sentence.endswith("cannot be assessed: no resample (3×).")
+
+
+def test_numbers_of_refused_fits_are_not_quoted():
+    """An exponent of a tail that is not assessable stands in no sentence about exponents."""
+    case = when(
+        TAILS, lambda row: row["status"] == "ok", {"alpha_null_perm": 2.1}, {"alpha_powerlaw": 9.0}
+    )
+    found = told("tails_against_null", case)
+    assert found.verdict is Outcome.NOT_SUPPORTED
+    assert "over the 8 that can be assessed alpha is 2.1, that of permuted" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "source", "column"),
+    [
+        ("branching_time_tested", SUMMARY, "delta_b_time_p_adj"),
+        ("branching_depth_tested", SUMMARY, "delta_b_depth_shift_p_adj"),
+        ("token_id_depth", NULLS, "p_depth_token_id_exact"),
+        ("choices_letter_change", CHOICES, "p_adj"),
+    ],
+)
+def test_small_p_values_are_told_with_their_floor(claim_id, source, column):
+    """One p that is zero for want of digits and one that is not are both told as they are."""
+    gain = "gain" if source is NULLS else "g"
+    case = when(source, lambda row: row[gain] == 1.3, {column: 0.9}, {column: 0.0})
+    assert "p < 1e-99 to 0.9" in told(claim_id, case).sentence
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "source", "column"),
+    [
+        ("b_perplexity", GENERALIZATION, "ppl_diff_ci_low"),
+        ("choices_letter_change", CHOICES, "p_adj"),
+        ("choices_cloze_change", CHOICES, "p_adj"),
+    ],
+)
+def test_what_depends_on_the_gain_alone_is_counted_by_gain(claim_id, source, column):
+    """Three curves with two g* are two tests of perplexity and of accuracy."""
+    fails, holds = (-1.0, 1.0) if column != "p_adj" else (0.9, 0.01)
+    case = when(source, lambda row: row["g"] == 1.3, {column: fails}, {column: holds})
+    found = told(claim_id, case)
+    assert [row.values["g"] for row in found.rows] == [0.7, 1.3]
+    assert " at 1 of 2 distinct g*: over all it " in found.sentence
+    if "{failed}" in found.claim.not_supported:
+        assert found.sentence.endswith(" at 1 of 2 distinct g* (g = 1.3).")
+
+
 def test_a_wide_interval_is_no_agreement():
     """gamma − gamma_pred with an interval too wide to exclude anything supports nothing."""
     case = evidence(**relation(-0.4, 0.4))
@@ -302,14 +406,51 @@ def test_where_gains_coincide_nothing_is_compared():
     assert found["branching_depth_g1"].verdict is Outcome.SUPPORTED  # control
 
 
+NO_GSTAR = {
+    "gstar": None,
+    "b_tot": None,
+    "reason": "b_tot is undefined at every gain",
+    "slope": None,
+    "slope_ci_low": None,
+    "slope_ci_high": None,
+}
+
+
+def test_without_any_gstar_no_gains_coincide():
+    """With no g* on any curve, claims at g* say that there is none."""
+    found = {e.claim.claim_id: e for e in evaluate_all(evidence(gstar=gstar_document(**NO_GSTAR)))}
+    for claim_id in (
+        *("branching_time_gstar", "branching_depth_gstar", "ablations_depth", "ablations_b_tot"),
+        *("b_difference", "b_perplexity", "choices_letter_change"),
+    ):
+        assert found[claim_id].verdict is Outcome.NOT_ASSESSABLE
+        assert found[claim_id].sentence.endswith(": no curve has a g*.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (NO_GSTAR, "fewer than two gains have a b_tot"),
+        (
+            {"slope_ci_low": None, "slope_ci_high": None},
+            "too few resamples of the windows have a b_tot at every gain",
+        ),
+    ],
+)
+def test_a_missing_slope_has_a_reason_of_its_own(changes, reason):
+    """Why g* is not identifiable is no reason for the slope."""
+    found = told("gain_slope", {"gstar": gstar_document(**changes)})
+    assert found.sentence.endswith(f" cannot be assessed: {reason} (4×). (Few windows.)")
+
+
 def test_the_gain_hardly_moves_b_tot_only_if_the_numbers_say_so():
     """The sentence is told where b_tot depends on the rate, and not where it depends on g."""
-    words = "The rate sets `b_tot` and the gain hardly moves it"
+    words = "On the calibration windows the rate sets `b_tot` and the gain hardly moves it"
     flat = write_paper(evidence()).pages["03_results.md"]
     steep = write_paper(evidence(**CASES["rate_against_gain"][1])).pages["03_results.md"]
     assert words in flat
     assert words not in steep
-    assert "does not hold for both spike definitions" in steep
+    assert "it does not hold for both spike definitions" in steep
 
 
 def test_the_pages_tell_the_sentence_of_the_verdict():

@@ -10,12 +10,14 @@ from avalattice.export.paper.claims import (
     CONDITIONS,
     Claim,
     Gate,
+    Noun,
+    cell_words,
     condition_words,
     evaluate,
     without_rows,
 )
 from avalattice.export.paper.comparisons import Above, IntervalIncludes, Within
-from avalattice.export.paper.sources import Source
+from avalattice.export.paper.sources import ALL, Source
 from avalattice.stats.signatures import Outcome
 
 SOURCE = Source(
@@ -28,7 +30,7 @@ CLAIM = Claim(
     SOURCE,
     ({"set": "in"},),
     Above("low"),
-    "It holds on {all}: x is {x}, at most {x:max}, p at most {p:p}.",
+    "It holds on {all}: x is {x}, at most {x:max}, p {p}.",
     "It holds on {held}, not on {failed}: x is {x:min} and more. Because: {why}.",
     "It cannot be assessed{open}: {reasons}.",
     reason_column="reason",
@@ -45,11 +47,11 @@ def sentence(*rows: dict, claim: Claim = CLAIM) -> str:
 
 
 def test_a_claim_that_holds_everywhere_is_supported():
-    """The sentence gives the range of a column, its ends, and the largest p."""
+    """The sentence gives the range of a column, its ends, and p no smaller than is known."""
     found = evaluate(CLAIM, [row(1, 0.5), row(2, 0.1), row(3, -1.0, set="out")])
     assert found.verdict is Outcome.SUPPORTED
     assert found.sentence == (
-        "It holds on both conditions: x is 0.1 to 0.2, at most 0.2, p at most 1e-99."
+        "It holds on both conditions: x is 0.1 to 0.2, at most 0.2, p < 1e-99."
     )
     assert [each.key for each in found.rows] == [{"set": "in", "g": 1}, {"set": "in", "g": 2}]
 
@@ -57,7 +59,7 @@ def test_a_claim_that_holds_everywhere_is_supported():
 def test_one_failure_makes_a_claim_not_supported():
     """The sentence counts and names what fails, and says why the table says it does."""
     assert sentence(row(1, 0.5), row(2, 0.0, reason="too small"), row(3, 0.2)) == (
-        "It holds on 2 of 3 conditions, not on 1 of 3 conditions (in, g = 2): x is 0.1 and more. "
+        "It holds on 2 of 3 conditions, not on 1 of 3 conditions (in, g = 2.0): x is 0.1 and more. "
         "Because: too small."
     )
 
@@ -136,6 +138,58 @@ def test_filters_are_any_of_several():
         {"set": "in", "g": 1},
         {"set": "out", "g": 2},
     ]
+
+
+def test_values_of_rows_that_cannot_be_assessed_are_not_quoted():
+    """A refused fit's number stands in no sentence, and the sentence says what it is over."""
+    gated = replace(
+        CLAIM,
+        gates=(Gate("status", "ok"),),
+        not_supported="x is {x} {over}, {x:failed} where it fails, at most {x:max}.",
+    )
+    ok = [row(1, 0.5), row(2, -0.1), row(3, -0.1)]
+    assert (
+        sentence(*ok, claim=gated)
+        == "x is 0.1 to 0.3 over all, 0.2 to 0.3 where it fails, at most 0.3."
+    )
+    refused = [row(g, 0.5, status="no", reason="short") for g in (90, 91)]
+    assert sentence(*ok, *refused, claim=gated).startswith(
+        "x is 0.1 to 0.3 over the 3 that can be assessed, 0.2 to 0.3 where it fails, at most 0.3."
+    )
+    assert "over the one that can be assessed" in sentence(ok[1], *refused, claim=gated)
+    assert evaluate(gated, [*ok, *refused]).numbers["x_max"] == 9.1  # of all that was read
+
+
+def test_p_values_have_a_floor_at_both_ends():
+    """What may be zero for want of digits is said to be small, beside a p that is not."""
+    found = sentence(row(1, 0.5, p=0.0), row(2, 0.5, p=0.06))
+    assert found.endswith("p < 1e-99 to 0.06.")
+
+
+def test_gains_are_quoted_with_every_digit():
+    """A gain is a setting: in sentences and conditions it is the configured decimal."""
+    told = replace(CLAIM, supported="At g {g}, where x is {x}.")
+    rows = [row(1.005, 0.5, x=1.005), row(1.025, 0.5, x=1.025)]
+    assert sentence(*rows, claim=told) == "At g 1.005 to 1.025, where x is 1 to 1.02."
+    rows[0] |= {"low": -0.5}
+    assert "not on 1 of 2 conditions (in, g = 1.005)" in sentence(*rows)
+
+
+def test_rows_are_named_by_what_tells_them_apart():
+    """Where rows stand for gains, those that fail are named by their gain alone."""
+    told = replace(CLAIM, noun=Noun("g*", "distinct g*", ("g",)))
+    assert "not on 1 of 2 distinct g* (g = 0.85): " in sentence(
+        row(0.85, -0.5), row(1.3, 0.5), claim=told
+    )
+
+
+def test_columns_that_hold_p_values_are_known_by_name():
+    """Every p of every table has its floor, and no other number has."""
+    names = {name for source in ALL for name in source.columns}
+    floored = {name for name in names if cell_words(name, 0.0) == "< 1e-99"}
+    begins = ("p_", "delta_b_time_p_", "delta_b_depth_shift_p_")
+    assert {"p_adj", "ks_p", "delta_b_time_p_adj", "p_depth_token_id_exact"} <= floored
+    assert floored == {name for name in names if name.startswith(begins) or name.endswith("_p")}
 
 
 def test_numbers_are_counts_and_ranges():

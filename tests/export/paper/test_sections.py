@@ -15,6 +15,8 @@ from avalattice.errors import SchemaError
 from avalattice.export.documents import ClaimsDocument, parse_document
 from avalattice.export.paper import sections, sources
 from avalattice.export.paper.sections import broken_links, evaluate_all, write_paper
+from avalattice.export.paper.summaries import SUMMARIES
+from avalattice.export.report.columns import TABLE_WORDS
 from avalattice.store.digests import canonical_json
 from tests.export.paper.fabricated import (
     ARTIFACTS,
@@ -126,6 +128,37 @@ def test_few_windows_are_said_where_they_are_and_nowhere_else():
     assert "fewer than 20 windows" in write_paper(few).pages["04_limitations.md"]
 
 
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_tables_show_the_flag_of_their_rows(name):
+    """Intervals from too few windows or questions are flagged below the table, and only those."""
+    shown = SUMMARIES[name]
+    rows = evidence(peer=PEER).rows[shown.source]
+    flags = {"few_windows", "few_questions"} & set(shown.source.columns)
+    for is_few in (False, True):
+        text = shown.markdown([row | dict.fromkeys(flags, is_few) for row in rows])
+        for flag in ("few_windows", "few_questions"):
+            note = f"\n\n*{flag.replace('_', ' ').capitalize()}: fewer than {CONST.FEW_WINDOWS}, "
+            assert (note in text) == (is_few and flag in flags)
+
+
+def test_a_flag_of_rows_that_are_not_shown_is_not_shown():
+    """The grid's rows do not flag a table of held-out windows."""
+    rows = evidence().rows[sources.SUMMARY]
+    assert {row["window_set"] for row in rows if row["few_windows"]} == {"calibration"}
+    assert "Few windows" not in SUMMARIES["branching"].markdown(rows)
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_tables_give_gains_with_every_digit(name):
+    """A gain of 1.025 is not 1.02 in any column; other numbers have three digits."""
+    shown = SUMMARIES[name]
+    gains = {"g", "gain", "gstar", "gstar_base", "gstar_instruct"} & set(shown.source.columns)
+    rows = [row | dict.fromkeys(gains, 1.025) for row in evidence(peer=PEER).rows[shown.source]]
+    told = shown.markdown(rows).splitlines()[2].split(" | ")
+    assert told.count("1.025") == len(gains)
+    assert "1.02" not in told
+
+
 # ------------------------------------------------------------------------ nothing said beforehand
 
 
@@ -232,7 +265,10 @@ def test_a_missing_figure_is_told_instead_of_linked():
 
 def test_without_the_other_model_there_is_no_replication():
     """T07's section says why it is empty; with the other model it has its table."""
-    assert "Nothing can be said: no complete phase 5 of the other model role" in results()
+    assert (
+        "Nothing can be said: no complete phase 5 of the other model role with this configuration "
+        "was at hand." in results()
+    )
     paper = write_paper(evidence(peer=PEER))
     assert "T07_REPLICATION_SUMMARY" in paper.pages["appendix.md"]
     assert "The two models are not of one architecture family" in paper.pages["03_results.md"]
@@ -267,6 +303,19 @@ def test_the_convention_and_the_thresholds_are_named():
     assert "`b_tot = 1` is a convention" in limits
     assert "1.185" in limits
     assert "0.815" in limits
+
+
+def test_the_pages_say_which_windows_claims_rest_on():
+    """The grid and interventions rest on the calibration windows, and no page says otherwise."""
+    pages = write_paper(evidence()).pages
+    assert (
+        "16 calibration windows, which give the thresholds, the curves against g"
+        in (pages["00_abstract.md"])
+    )
+    assert "all else rests on the held-out windows" in pages["00_abstract.md"]
+    assert "interventions rest on them too" in pages["02_experiments.md"]
+    for text in (*pages.values(), TABLE_WORDS["T01_SUMMARY"].caption):
+        assert not re.search(r"everything else on|claims rest on (these|\d+ other)", text)
 
 
 def test_settings_reach_the_text():

@@ -11,6 +11,7 @@ from tests.export.paper.fabricated import (
     TWO,
     ablations,
     crackling,
+    ends,
     evidence,
     generalization,
     summary,
@@ -80,6 +81,14 @@ def test_transfer_compares_distances_from_one_where_gstar_is_not_1():
     for row in found.values():
         assert row["distance_g1"] == pytest.approx(0.2)
         assert row["distance_gstar"] == pytest.approx(0.1)
+
+
+def test_transfer_has_the_paired_interval_and_bounds_of_the_midpoint():
+    """Both are those of the tables' rows: the difference is of g*, the midpoint of both gains."""
+    at = {"g1": ends("b_tot", 1.2, 0.1), "gstar": ends("b_tot", 0.9, 0.2)}
+    for row in sources.transfer_rows([row | at[row["g_condition"]] for row in generalization()]):
+        assert (row["b_tot_diff_ci_low"], row["b_tot_diff_ci_high"]) == (0.01, 0.03)
+        assert (row["midpoint_low"], row["midpoint_high"]) == pytest.approx((0.9, 1.2))
 
 
 def test_ablations_stand_beside_the_unchanged_model_of_their_curve():

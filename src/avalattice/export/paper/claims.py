@@ -8,9 +8,12 @@ put, so no sentence can outlive the data that it was written for.
 A sentence may quote, in braces,
 
 ====================  ============================================================================
-``{column}``          the values of a column over the rows: a number, a range, or the words found
-``{column:max}``      the largest of them; ``min`` the smallest; ``p`` the largest, as a p-value
+``{column}``          the values of a column over the rows that can be assessed: a number, a range,
+                      or the words found; gains with every digit, p-values no smaller than is known
+``{column:max}``      the largest of them; ``min`` the smallest
+``{column:failed}``   the values over the rows that fail alone
 ``{measure}``         the number that the comparison computes, likewise
+``{over}``            "over all", or "over the 7 that can be assessed"
 ``{all}``             "all 12 conditions", "both curves", "the one fit"
 ``{held}``            "9 of 12 conditions", "none of the 12 conditions"
 ``{failed}``          "3 of 12 conditions (one-sided, target 0.4, g = 0.7; …)"
@@ -25,6 +28,7 @@ is not assessable, the rows on which it holds. Intervals from few windows are sa
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +36,7 @@ from string import Formatter
 from typing import Any, Final
 
 from avalattice.canon import GCondition, SpikeDefId
+from avalattice.export.figures.words import gain_words
 from avalattice.export.paper.comparisons import (
     Comparison,
     Equals,
@@ -39,18 +44,17 @@ from avalattice.export.paper.comparisons import (
     conjunction,
     is_undefined,
 )
-from avalattice.export.paper.markdown import listing, number, one_line
+from avalattice.export.paper.markdown import UNDEFINED, listing, number, one_line, p_value
 from avalattice.export.paper.sources import Rows, Source
 from avalattice.stats.signatures import Outcome
 
-QUOTABLE: Final = ("all", "held", "failed", "open", "why", "reasons", "measure")
+QUOTABLE: Final = ("all", "held", "failed", "open", "over", "why", "reasons", "measure")
 """What a sentence may quote beside columns."""
 FEW_COLUMNS: Final = ("few_windows", "few_questions")
 _FEW_WORDS: Final = dict(zip(FEW_COLUMNS, ("few windows", "few questions"), strict=True))
 _NAMED: Final = 3
 _REASONS_NAMED: Final = 2
 _REASONS_LENGTH: Final = 200
-SMALLEST_P: Final = 1e-99  # smaller ones may be zero for want of digits
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,14 @@ class Noun:
 
     one: str
     many: str
+    told_by: tuple[str, ...] = ()
+    """The columns that tell them apart in sentences; the source's key if none are named."""
 
 
 CONDITIONS: Final = Noun("condition", "conditions")
 CURVES: Final = Noun("curve", "curves")
+DISTINCT_GSTAR: Final = Noun("g*", "distinct g*", ("g",))
+"""Rows of what depends on the gain alone."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,8 @@ class Claim:
         reason = () if self.reason_column is None else (self.reason_column,)
         few = tuple(name for name in FEW_COLUMNS if name in self.source.columns)
         quoted = (name for name in self.placeholders if name not in QUOTABLE)
-        return tuple(dict.fromkeys((*self.comparison.columns, *quoted, *gates, *reason, *few)))
+        told = (*quoted, *self.noun.told_by)
+        return tuple(dict.fromkeys((*self.comparison.columns, *told, *gates, *reason, *few)))
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -152,7 +161,8 @@ class EvaluatedClaim:
         counts = Counter(row.verdict for row in self.rows)
         numbers: dict[str, float | int | None] = {"n_rows": len(self.rows)}
         numbers |= {f"n_{outcome.value}": counts[outcome] for outcome in Outcome}
-        for name, values in _columns_of(self.rows).items():
+        for name, found in _columns_of(self.rows).items():
+            values = Values(name, found)
             if values.is_numeric:
                 numbers |= {f"{name}_min": values.low, f"{name}_max": values.high}
         return numbers
@@ -162,9 +172,7 @@ def evaluate(claim: Claim, rows: Rows) -> EvaluatedClaim:
     """Evaluate a claim on the rows of its source."""
     judged = tuple(_judged(claim, row) for row in rows if picks(claim.where, row))
     verdict = conjunction([row.verdict for row in judged])
-    few = tuple(
-        words for name, words in _FEW_WORDS.items() if any(row.values.get(name) for row in judged)
-    )
+    few = few_words(row.values for row in judged)
     return EvaluatedClaim(claim, verdict, judged, few, _sentence(claim, verdict, judged, few))
 
 
@@ -174,6 +182,12 @@ def without_rows(claim: Claim, reason: str) -> EvaluatedClaim:
     return EvaluatedClaim(
         claim, Outcome.NOT_ASSESSABLE, (), (), claim.not_assessable.format_map(values)
     )
+
+
+def few_words(rows: Iterable[Row]) -> tuple[str, ...]:
+    """What too little is behind one of the rows: ``few windows``, ``few questions``, or nothing."""
+    flags = {name for row in rows for name in FEW_COLUMNS if row.get(name)}
+    return tuple(words for name, words in _FEW_WORDS.items() if name in flags)
 
 
 def picks(where: Iterable[Mapping[str, Any]], row: Row) -> bool:
@@ -214,7 +228,11 @@ def _reason(claim: Claim, row: Row, closed: Sequence[str], *, is_open: bool) -> 
 class Values:
     """The defined values of one column, as sentences quote them."""
 
-    found: tuple[Any, ...]
+    name: str
+    found: tuple[Any, ...] = ()
+    """Over the rows that can be assessed."""
+    failed: tuple[Any, ...] = ()
+    """Over the rows that fail."""
 
     @property
     def is_numeric(self) -> bool:
@@ -233,22 +251,23 @@ class Values:
         return max(self.found)
 
     def __format__(self, spec: str) -> str:
+        if spec == "failed":
+            return f"{Values(self.name, self.failed)}"
         if not self.found:
             return "undefined"
         if not self.is_numeric:
-            return ", ".join(dict.fromkeys(str(value) for value in self.found))
-        if spec == "p":
-            return number(max(self.high, SMALLEST_P))
+            return ", ".join(dict.fromkeys(cell_words(self.name, value) for value in self.found))
         ends = {"min": [self.low], "max": [self.high]}.get(spec, [self.low, self.high])
-        return " to ".join(dict.fromkeys(number(end) for end in ends))
+        return " to ".join(dict.fromkeys(cell_words(self.name, end) for end in ends))
 
 
-def _columns_of(rows: Sequence[JudgedRow]) -> dict[str, Values]:
+def _columns_of(rows: Iterable[JudgedRow]) -> dict[str, tuple[Any, ...]]:
+    """The defined values of every column, and of the measure."""
     found: dict[str, list[Any]] = {}
     for row in rows:
         for name, value in (*row.values.items(), ("measure", row.measure)):
             found.setdefault(name, []).extend([] if is_undefined(value) else [value])
-    return {name: Values(tuple(values)) for name, values in found.items()}
+    return {name: tuple(values) for name, values in found.items()}
 
 
 def _quoted(claim: Claim, rows: Sequence[JudgedRow], no_rows: str) -> dict[str, Any]:
@@ -257,13 +276,19 @@ def _quoted(claim: Claim, rows: Sequence[JudgedRow], no_rows: str) -> dict[str, 
         [row for row in rows if row.verdict is outcome]
         for outcome in (Outcome.SUPPORTED, Outcome.NOT_SUPPORTED, Outcome.NOT_ASSESSABLE)
     )
+    # a row that cannot be assessed may hold numbers all the same: those of a refused fit
+    found = _columns_of(row for row in rows if row.verdict is not Outcome.NOT_ASSESSABLE)
+    of_failed = _columns_of(failed)
     return {
-        **{name: Values(()) for name in claim.placeholders},
-        **_columns_of(rows),
+        **{
+            name: Values(name, found.get(name, ()), of_failed.get(name, ()))
+            for name in claim.placeholders
+        },
         "all": _all_of(len(rows), claim.noun),
         "held": _some_of(len(held), len(rows), claim.noun),
         "failed": _failed(failed, len(rows), claim),
         "open": _open(len(undefined), len(rows), claim.noun),
+        "over": _over(len(rows) - len(undefined), len(rows)),
         "why": _reasons(failed),
         "reasons": _reasons(undefined) if rows else no_rows,
     }
@@ -308,11 +333,18 @@ def _open(n: int, total: int, noun: Noun) -> str:
     return f" on {_some_of(n, total, noun)}" if 0 < n < total else ""
 
 
+def _over(n: int, total: int) -> str:
+    words = "one" if n == 1 else str(n)
+    return "over all" if n == total else f"over the {words} that can be assessed"
+
+
 def _failed(failed: Sequence[JudgedRow], total: int, claim: Claim) -> str:
     some = _some_of(len(failed), total, claim.noun)
     if len(failed) == total:
         return some
-    names = [condition_words(row.key) for row in failed]
+    told_by = claim.noun.told_by or claim.source.key
+    known = (row.key | row.values for row in failed)
+    names = [condition_words({name: row[name] for name in told_by}) for row in known]
     return f"{some} ({listing(names, most=_NAMED)})"
 
 
@@ -340,11 +372,28 @@ _COLUMN_WORDS: Final = {
     "scoring": "{} scoring",
 }
 _UNSAID: Final = ("window_set", "signature_id", "adjacency_id")
+_GAINS: Final = ("g", "gain", "gstar", "gstar_base", "gstar_instruct")
+_P_VALUE: Final = re.compile(r"(^|_)p(_|$)")  # ks_p, p_adj, delta_b_time_p_adj
 
 
 def value_words(value: Any) -> str:
     """A spike definition, a gain condition or a fitted variable in words; else the text itself."""
     return _VALUE_WORDS.get(str(value), str(value))
+
+
+def cell_words(name: str, value: Any) -> str:
+    """A value of a column: texts in words, gains as configured, and p-values with their floor.
+
+    >>> cell_words("gstar_base", 1.005), cell_words("crossing", 1.005), cell_words("p_adj", 0.0)
+    ('1.005', '1', '< 1e-99')
+    """
+    if isinstance(value, str):
+        return value_words(value)
+    if is_undefined(value):
+        return UNDEFINED
+    if name in _GAINS:
+        return gain_words(value)
+    return p_value(value) if _P_VALUE.search(name) else number(value)
 
 
 def condition_words(key: Mapping[str, Any]) -> str:
@@ -355,8 +404,6 @@ def condition_words(key: Mapping[str, Any]) -> str:
     """
     said = {name: value for name, value in key.items() if name not in _UNSAID}
     return ", ".join(
-        _COLUMN_WORDS.get(name, "{}").format(
-            value_words(number(value) if isinstance(value, float) else value)
-        )
+        _COLUMN_WORDS.get(name, "{}").format(cell_words(name, value))
         for name, value in said.items()
     )

@@ -16,7 +16,7 @@ from avalattice.export.paper.comparisons import (
     Outside,
     Within,
 )
-from avalattice.export.paper.conditions import COINCIDE, EVERY, CurveRows
+from avalattice.export.paper.conditions import EVERY, CurveRows
 from avalattice.export.paper.sources import (
     ABLATED,
     ABLATIONS,
@@ -62,7 +62,7 @@ _PERCOLATION: Final = Claim(
     "{occupancy}, the threshold {threshold}.",
     "On {failed} the occupancy is so near the percolation threshold of independent sites "
     "({threshold}) that a lattice of this size cannot tell them apart, and independent sites would "
-    "make broad distributions there too; over all conditions it is {occupancy}.",
+    "make broad distributions there too; {over} it is {occupancy}.",
     "Where the occupancy lies beside the percolation threshold cannot be assessed{open}: "
     "{reasons}.",
 )
@@ -85,7 +85,7 @@ _TAILS: Final = (
         Equals("best_family", Family.POWERLAW.value),
         "Of four families, the power law has the smallest Bayesian criterion in {all}.",
         "Of four families, the power law has the smallest Bayesian criterion in {held}; the best "
-        "families are {best_family}.",
+        "families, {over}, are {best_family}.",
         "Which family describes the tails best cannot be assessed{open}: {reasons}.",
         noun=_FITS,
         gates=(_FITTED,),
@@ -98,8 +98,8 @@ _TAILS: Final = (
         Above("ks_p", PLAUSIBLE),
         "The Kolmogorov–Smirnov distance, with p {ks_p} for independent avalanches, does not "
         "reject the power law in {all}.",
-        "The Kolmogorov–Smirnov distance, with p {ks_p} for independent avalanches, rejects the "
-        "power law in {failed}.",
+        "The Kolmogorov–Smirnov distance, with p {ks_p:failed} for independent avalanches, rejects "
+        "the power law in {failed}.",
         "Whether the Kolmogorov–Smirnov distance rejects the power law cannot be assessed{open}: "
         "{reasons}.",
         noun=_FITS,
@@ -113,8 +113,8 @@ _TAILS: Final = (
         IntervalExcludes("alpha_ci_low", "alpha_ci_high", "alpha_null_perm"),
         "The tail exponent differs from that of permuted rasters in {all}: alpha is "
         "{alpha_powerlaw}, that of permuted rasters {alpha_null_perm}.",
-        "A tail exponent that differs from that of permuted rasters is shown in {held}: alpha is "
-        "{alpha_powerlaw}, that of permuted rasters {alpha_null_perm}.",
+        "A tail exponent that differs from that of permuted rasters is shown in {held}: {over} "
+        "alpha is {alpha_powerlaw}, that of permuted rasters {alpha_null_perm}.",
         "Whether tails differ from those of permuted rasters cannot be assessed{open}: {reasons}.",
         noun=_FITS,
         gates=(_FITTED,),
@@ -142,7 +142,7 @@ _SCALING: Final = (
         "gamma agrees with (alpha_D − 1)/(alpha_S − 1) within its interval on {all}: the "
         "difference is {dcc_signed}.",
         "gamma does not agree with (alpha_D − 1)/(alpha_S − 1) on {failed}, where the interval of "
-        "their difference excludes zero: over all conditions it is {dcc_signed}.",
+        "their difference excludes zero: there the difference is {dcc_signed:failed}.",
         "Whether gamma agrees with (alpha_D − 1)/(alpha_S − 1) cannot be assessed{open}: "
         "{reasons}.",
         gates=(_PASSED, Gate("tails_ok", True)),
@@ -155,7 +155,7 @@ _SCALING: Final = (
         _stands_apart("gamma_null_perm"),
         "gamma differs from that of permuted rasters on {all}: it is {crackling_gamma}, theirs "
         "{gamma_null_perm}.",
-        "A gamma that differs from that of permuted rasters is shown on {held}: it is "
+        "A gamma that differs from that of permuted rasters is shown on {held}: {over} it is "
         "{crackling_gamma}, theirs {gamma_null_perm}.",
         "Whether gamma differs from that of permuted rasters cannot be assessed{open}: {reasons}.",
         gates=(_PASSED,),
@@ -169,7 +169,7 @@ _SCALING: Final = (
         "gamma differs from that of rasters whose tokens are permuted whole, with all their "
         "layers, on {all}: it is {crackling_gamma}, theirs {gamma_null_tokens}.",
         "A gamma that differs from that of rasters whose tokens are permuted whole, with all their "
-        "layers, is shown on {held}: it is {crackling_gamma}, theirs {gamma_null_tokens}. "
+        "layers, is shown on {held}: {over} it is {crackling_gamma}, theirs {gamma_null_tokens}. "
         "Elsewhere tokens that are loud in many layers can account for it.",
         "Whether gamma differs from that of rasters whose tokens are permuted whole cannot be "
         "assessed{open}: {reasons}.",
@@ -190,29 +190,31 @@ def _ablations(curves: CurveRows) -> tuple[Claim, Claim]:
                 for row in curves.gstar_condition
             ),
             IntervalAbove("delta_b_depth_shift_ci_low"),
-            "Under every intervention at g* the surplus of b_depth over the circular shift "
-            "remains, in {all}: delta_b_depth_shift is {delta_b_depth_shift}.",
-            "Under interventions at g* the surplus of b_depth over the circular shift is shown in "
-            "{held}: delta_b_depth_shift is {delta_b_depth_shift}, and its interval does not lie "
-            "above zero in {failed}.",
-            "What interventions at g* leave of the surplus of b_depth cannot be assessed{open}: "
-            "{reasons}.",
+            "Under every intervention at g*, on the calibration windows, the surplus of b_depth "
+            "over the circular shift remains, in {all}: delta_b_depth_shift is "
+            "{delta_b_depth_shift}.",
+            "Under interventions at g*, on the calibration windows, the surplus of b_depth over "
+            "the circular shift is shown in {held}: delta_b_depth_shift is {delta_b_depth_shift} "
+            "{over}, and its interval does not lie above zero in {failed}.",
+            "What interventions at g* leave of the surplus of b_depth on the calibration windows "
+            "cannot be assessed{open}: {reasons}.",
             noun=_CASES,
             reason_column="reason",
-            empty=COINCIDE,
+            empty=curves.unmoved,
         ),
         Claim(
             "ablations_b_tot",
             ABLATED,
             curves.moved,
             Within("b_tot", "b_tot_g1", ABLATION_TOLERANCE),
-            "No intervention at g* moves b_tot by more than 10 % of its value at g = 1, in {all}: "
-            "it is {measure} times that value.",
-            "Interventions at g* move b_tot by more than 10 % of its value at g = 1 in {failed}: "
-            "over all it is {measure} times that value.",
-            "How far interventions at g* move b_tot cannot be assessed{open}: {reasons}.",
+            "On the calibration windows no intervention at g* moves b_tot by more than 10 % of its "
+            "value at g = 1, in {all}: it is {measure} times that value.",
+            "On the calibration windows interventions at g* move b_tot by more than 10 % of its "
+            "value at g = 1 in {failed}: {over} it is {measure} times that value.",
+            "How far interventions at g* move b_tot on the calibration windows cannot be "
+            "assessed{open}: {reasons}.",
             noun=_CASES,
             reason_column="reason",
-            empty=COINCIDE,
+            empty=curves.unmoved,
         ),
     )

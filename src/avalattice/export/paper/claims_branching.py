@@ -14,7 +14,6 @@ from avalattice.export.paper.comparisons import (
     Within,
 )
 from avalattice.export.paper.conditions import (
-    COINCIDE,
     GRID,
     HELD_OUT,
     HELD_OUT_AT_1,
@@ -32,11 +31,11 @@ def branching_claims(curves: CurveRows) -> tuple[Claim, ...]:
     """Rate matching; surpluses over permutation, shift, exchange of tokens, and shuffled input."""
     return (
         *_RATES,
-        _along_tokens("branching_time_g1", "At g = 1", HELD_OUT_AT_1),
-        _along_tokens("branching_time_gstar", "At g*", curves.held_out_at_gstar),
+        _along_tokens("branching_time_g1", "At g = 1", HELD_OUT_AT_1, curves),
+        _along_tokens("branching_time_gstar", "At g*", curves.held_out_at_gstar, curves),
         _TIME_TESTED,
-        _along_layers("branching_depth_g1", "At g = 1", HELD_OUT_AT_1),
-        _along_layers("branching_depth_gstar", "At g*", curves.held_out_at_gstar),
+        _along_layers("branching_depth_g1", "At g = 1", HELD_OUT_AT_1, curves),
+        _along_layers("branching_depth_gstar", "At g*", curves.held_out_at_gstar, curves),
         _DEPTH_TESTED,
         *_TOKENS,
         _order("order_time", "delta_excess_time", "along tokens"),
@@ -65,15 +64,15 @@ _RATES: Final = (
         "On held-out windows the mean rate stays within 10 % of its target on {all}: it is "
         "{measure} times the target, and the worst layer is off by "
         "{achieved_rate_max_abs_err:max} events per unit and token.",
-        "On held-out windows the mean rate is more than 10 % off its target on {failed}: over all "
-        "conditions it is {measure} times the target, and the worst layer is off by "
+        "On held-out windows the mean rate is more than 10 % off its target on {failed}: {over} it "
+        "is {measure} times the target, and the worst layer is off by "
         "{achieved_rate_max_abs_err:max} events per unit and token.",
         "How well rates carry over to held-out windows cannot be assessed{open}: {reasons}.",
     ),
 )
 
 
-def _along_tokens(claim_id: str, at: str, where: Where) -> Claim:
+def _along_tokens(claim_id: str, at: str, where: Where, curves: CurveRows) -> Claim:
     return Claim(
         claim_id,
         SUMMARY,
@@ -82,14 +81,14 @@ def _along_tokens(claim_id: str, at: str, where: Where) -> Claim:
         f"{at}, b_time exceeds its expectation under permutation on {{all}}: delta_b_time is "
         "{delta_b_time}, and every interval lies above zero.",
         f"{at}, a surplus of b_time over permutation is shown on {{held}}: delta_b_time is "
-        "{delta_b_time}, and its interval does not lie above zero on {failed}.",
+        "{delta_b_time} {over}, and its interval does not lie above zero on {failed}.",
         f"{at}, the surplus of b_time over permutation cannot be assessed{{open}}: {{reasons}}.",
         reason_column="null_reason",
-        empty=COINCIDE,
+        empty=curves.unmoved,
     )
 
 
-def _along_layers(claim_id: str, at: str, where: Where) -> Claim:
+def _along_layers(claim_id: str, at: str, where: Where, curves: CurveRows) -> Claim:
     return Claim(
         claim_id,
         SUMMARY,
@@ -98,12 +97,12 @@ def _along_layers(claim_id: str, at: str, where: Where) -> Claim:
         f"{at}, b_depth exceeds its expectation under the circular shift on {{all}}: "
         "delta_b_depth_shift is {delta_b_depth_shift}, and every interval lies above zero.",
         f"{at}, a surplus of b_depth over the circular shift is shown on {{held}}: "
-        "delta_b_depth_shift is {delta_b_depth_shift}, and its interval does not lie above zero on "
-        "{failed}.",
+        "delta_b_depth_shift is {delta_b_depth_shift} {over}, and its interval does not lie above "
+        "zero on {failed}.",
         f"{at}, the surplus of b_depth over the circular shift cannot be assessed{{open}}: "
         "{reasons}.",
         reason_column="null_reason",
-        empty=COINCIDE,
+        empty=curves.unmoved,
     )
 
 
@@ -113,9 +112,9 @@ _TIME_TESTED: Final = Claim(
     HELD_OUT,
     Every((Above("delta_b_time"), Below("delta_b_time_p_adj", SIGNIFICANCE))),
     "Tested against permutation, with p-values adjusted over the whole table, b_time is too large "
-    "for chance on {all} (adjusted p at most {delta_b_time_p_adj:p}).",
+    "for chance on {all} (adjusted p {delta_b_time_p_adj}).",
     "Tested against permutation, with p-values adjusted over the whole table, b_time is too large "
-    "for chance on {held} (adjusted p {delta_b_time_p_adj}).",
+    "for chance on {held} (adjusted p {delta_b_time_p_adj} {over}).",
     "The test of b_time against permutation cannot be assessed{open}: {reasons}.",
     reason_column="null_reason",
 )
@@ -125,9 +124,9 @@ _DEPTH_TESTED: Final = Claim(
     HELD_OUT,
     Every((Above("delta_b_depth_shift"), Below("delta_b_depth_shift_p_adj", SIGNIFICANCE))),
     "Tested against the circular shift, with p-values adjusted over the whole table, b_depth is "
-    "too large for chance on {all} (adjusted p at most {delta_b_depth_shift_p_adj:p}).",
+    "too large for chance on {all} (adjusted p {delta_b_depth_shift_p_adj}).",
     "Tested against the circular shift, with p-values adjusted over the whole table, b_depth is "
-    "too large for chance on {held} (adjusted p {delta_b_depth_shift_p_adj}).",
+    "too large for chance on {held} (adjusted p {delta_b_depth_shift_p_adj} {over}).",
     "The test of b_depth against the circular shift cannot be assessed{open}: {reasons}.",
     reason_column="null_reason",
 )
@@ -138,12 +137,11 @@ _TOKENS: Final = (
         HELD_OUT,
         Every((Above("delta_b_time_token_id"), Below("p_time_token_id_mc", SIGNIFICANCE))),
         "Along tokens, a surplus remains on {all} when occupied sites are exchanged within layer "
-        "and token id: delta_b_time_token_id is {delta_b_time_token_id} (p at most "
-        "{p_time_token_id_mc:p}, not adjusted). The token alone does not account for it.",
+        "and token id: delta_b_time_token_id is {delta_b_time_token_id} (p "
+        "{p_time_token_id_mc}, not adjusted). The token alone does not account for it.",
         "Along tokens, a surplus over the exchange of sites within layer and token id is shown on "
-        "{held}: delta_b_time_token_id is {delta_b_time_token_id} (p "
-        "{p_time_token_id_mc}, not adjusted). Elsewhere the token "
-        "alone can account for what exceeds permutation.",
+        "{held}: {over} delta_b_time_token_id is {delta_b_time_token_id} (p {p_time_token_id_mc}, "
+        "not adjusted). Elsewhere the token alone can account for what exceeds permutation.",
         "Whether the surplus along tokens goes beyond what the token itself explains cannot be "
         "assessed{open}: {reasons}.",
         reason_column="token_id_reason",
@@ -154,14 +152,13 @@ _TOKENS: Final = (
         HELD_OUT,
         Every((Above("delta_b_depth_token_id"), Below("p_depth_token_id_exact", SIGNIFICANCE))),
         "Along layers, a surplus remains on {all} when occupied sites are exchanged within layer "
-        "and token id: delta_b_depth_token_id is {delta_b_depth_token_id} (p at most "
-        "{p_depth_token_id_exact:p}, not adjusted; {exchangeable_share} of the places have a token "
+        "and token id: delta_b_depth_token_id is {delta_b_depth_token_id} (p "
+        "{p_depth_token_id_exact}, not adjusted; {exchangeable_share} of the places have a token "
         "id to exchange with). The token alone does not account for it.",
         "Along layers, a surplus over the exchange of sites within layer and token id is shown on "
-        "{held}: delta_b_depth_token_id is {delta_b_depth_token_id} (p "
-        "{p_depth_token_id_exact}, not adjusted; "
-        "{exchangeable_share} of the places have a token id to exchange with). Elsewhere the token "
-        "alone can account for what exceeds the shift.",
+        "{held}: {over} delta_b_depth_token_id is {delta_b_depth_token_id} (p "
+        "{p_depth_token_id_exact}, not adjusted; {exchangeable_share} of the places have a token "
+        "id to exchange with). Elsewhere the token alone can account for what exceeds the shift.",
         "Whether the surplus along layers goes beyond what the token itself explains cannot be "
         "assessed{open}: {reasons}.",
         reason_column="token_id_reason",
@@ -178,8 +175,8 @@ def _order(claim_id: str, column: str, axis: str) -> Claim:
         f"The order of tokens adds to the surplus {axis} on {{all}}: over permutation it exceeds "
         f"that of shuffled input by {{{column}}}, and every paired interval lies above zero.",
         f"That the order of tokens adds to the surplus {axis} is shown on {{held}}: over "
-        f"permutation it exceeds that of shuffled input by {{{column}}}, and the paired interval "
-        "does not lie above zero on {failed}.",
+        f"permutation it exceeds that of shuffled input by {{{column}}}, {{over}}, and the paired "
+        "interval does not lie above zero on {failed}.",
         f"What shuffled input does to the surplus {axis} cannot be assessed{{open}}: {{reasons}}.",
         reason_column="tokshuffle_reason",
     )

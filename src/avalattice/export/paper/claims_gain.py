@@ -19,18 +19,12 @@ from avalattice.export.paper.sources import GSTAR, SIGNATURES, SPREADS, SUMMARY
 DOMINANCE: Final = 5.0
 """How many times the effect of the gain that of the rate must be: a convention of this text."""
 _SIGNATURES: Final = {
-    SignatureId.S1_BRANCHING_CROSSING: (
-        "S1",
-        "b_tot crosses one at an identifiable g*, with more of b_depth than the shift leaves",
-    ),
-    SignatureId.S2_SUSCEPTIBILITY_PEAK: (
-        "S2",
-        "chi peaks inside the grid, above both of its ends, near an identifiable g*",
-    ),
-    SignatureId.S3_CRACKLING_RELATION: (
-        "S3",
-        "sizes and spans scale as their tails predict, and not as rasters of either null do",
-    ),
+    SignatureId.S1_BRANCHING_CROSSING: "on the calibration windows b_tot crosses one at an "
+    "identifiable g*, and on the held-out ones b_depth there is more than the shift leaves",
+    SignatureId.S2_SUSCEPTIBILITY_PEAK: "on the calibration windows chi peaks inside the grid, "
+    "above both of its ends, near an identifiable g*",
+    SignatureId.S3_CRACKLING_RELATION: "sizes and spans scale as their tails predict, and not as "
+    "rasters of either null do",
 }
 
 
@@ -38,7 +32,7 @@ def gain_claims() -> tuple[Claim, ...]:
     """The slope of b_tot, rate against gain, identifiability, chi, and S1 to S3."""
     return (
         *_GAIN,
-        *(_signature(signature, *words) for signature, words in _SIGNATURES.items()),
+        *(_signature(signature, words) for signature, words in _SIGNATURES.items()),
     )
 
 
@@ -48,27 +42,28 @@ _GAIN: Final = (
         GSTAR,
         EVERY,
         IntervalExcludes("slope_ci_low", "slope_ci_high"),
-        "The gain moves b_tot on {all}: the slope of b_tot on g is {slope}, and every interval "
-        "excludes zero.",
-        "A slope of b_tot on g is shown on {held}: it is {slope}, and its interval includes zero "
-        "on {failed}.",
-        "The slope of b_tot on g cannot be assessed{open}: {reasons}.",
+        "On the calibration windows the gain moves b_tot on {all}: the slope of b_tot on g is "
+        "{slope}, and every interval excludes zero.",
+        "On the calibration windows a slope of b_tot on g is shown on {held}: it is {slope} "
+        "{over}, and its interval includes zero on {failed}.",
+        "The slope of b_tot on g on the calibration windows cannot be assessed{open}: {reasons}.",
         noun=CURVES,
-        reason_column="reason",
+        reason_column="slope_reason",
     ),
     Claim(
         "rate_against_gain",
         SPREADS,
         EVERY,
         TimesAbove("rate_spread", DOMINANCE, "gain_spread"),
-        "The rate sets b_tot and the gain hardly moves it: over the targets, b_tot spans at least "
-        "{rate_spread:min} at a fixed gain; over the gains, at most {gain_spread:max} at a fixed "
-        "target.",
-        "That the rate sets b_tot and the gain hardly moves it does not hold for {failed}, where "
-        "one effect would have to be five times the other: over the targets, b_tot spans "
-        "{rate_spread} at the gain where it spans least; over the gains, {gain_spread} at the "
-        "target where it spans most.",
-        "Whether the rate or the gain sets b_tot cannot be assessed{open}: {reasons}.",
+        "On the calibration windows the rate sets b_tot and the gain hardly moves it: over the "
+        "targets, b_tot spans at least {rate_spread:min} at a fixed gain; over the gains, at most "
+        "{gain_spread:max} at a fixed target.",
+        "On the calibration windows it does not hold for {failed} that the rate sets b_tot and the "
+        "gain hardly moves it (one effect would have to be five times the other): over the "
+        "targets, b_tot spans {rate_spread:failed} at the gain where it spans least; over the "
+        "gains, {gain_spread:failed} at the target where it spans most.",
+        "Whether the rate or the gain sets b_tot on the calibration windows cannot be "
+        "assessed{open}: {reasons}.",
         noun=Noun("spike definition", "spike definitions"),
         reason_column="reason",
     ),
@@ -77,10 +72,12 @@ _GAIN: Final = (
         GSTAR,
         EVERY,
         Equals("identifiable", True),
-        "g* is identifiable on {all}: it is {gstar}, and the interpolated crossing {crossing}.",
-        "g* is identifiable on {held}. Where it is not: {why}. There it is no more than the gain "
-        "of the grid whose b_tot is nearest one.",
-        "Whether g* is identifiable cannot be assessed{open}: {reasons}.",
+        "On the calibration windows g* is identifiable on {all}: it is {gstar}, and the "
+        "interpolated crossing {crossing}.",
+        "On the calibration windows g* is identifiable on {held}. Where it is not: {why}. A g* "
+        "that is not identifiable is no more than the gain of the grid whose b_tot is nearest one.",
+        "Whether g* is identifiable on the calibration windows cannot be assessed{open}: "
+        "{reasons}.",
         noun=CURVES,
         reason_column="reason",
     ),
@@ -92,7 +89,7 @@ _GAIN: Final = (
         "Window totals vary more than independent Poisson counts would, on {all}: chi is {chi}, "
         "and every interval lies above one.",
         "That window totals vary more than independent Poisson counts would is shown on {held}: "
-        "chi is {chi}, and its interval does not lie above one on {failed}.",
+        "chi is {chi} {over}, and its interval does not lie above one on {failed}.",
         "Whether window totals vary more than independent Poisson counts would cannot be "
         "assessed{open}: {reasons}.",
         reason_column="chi_reason",
@@ -100,7 +97,8 @@ _GAIN: Final = (
 )
 
 
-def _signature(signature: SignatureId, name: str, words: str) -> Claim:
+def _signature(signature: SignatureId, words: str) -> Claim:
+    name = signature.name.partition("_")[0]
     return Claim(
         f"signature_{name.lower()}",
         SIGNATURES,

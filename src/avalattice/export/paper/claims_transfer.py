@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from avalattice.canon import GCondition, ModelRole, Scoring
-from avalattice.export.paper.claims import CURVES, Claim
+from avalattice.export.paper.claims import CURVES, DISTINCT_GSTAR, Claim
 from avalattice.export.paper.claims_branching import RATE_TOLERANCE
 from avalattice.export.paper.comparisons import (
     Above,
@@ -16,7 +16,7 @@ from avalattice.export.paper.comparisons import (
     IntervalExcludes,
     Within,
 )
-from avalattice.export.paper.conditions import COINCIDE, EVERY, G1, CurveRows
+from avalattice.export.paper.conditions import EVERY, G1, CurveRows
 from avalattice.export.paper.sources import CHOICES, GENERALIZATION, REPLICATION, TRANSFER
 from avalattice.stats.signatures import SIGNIFICANCE
 
@@ -43,17 +43,24 @@ def _dataset_b(curves: CurveRows) -> tuple[Claim, ...]:
             "b_transfer",
             TRANSFER,
             EVERY,
-            Below("distance_gstar", "distance_g1"),
+            Every(
+                (
+                    Below("distance_gstar", "distance_g1"),
+                    IntervalExcludes("b_tot_diff_ci_low", "b_tot_diff_ci_high"),
+                    IntervalExcludes("midpoint_low", "midpoint_high", 1.0),
+                )
+            ),
             "The choice of g* transfers to Dataset B in the sense that b_tot is nearer one at g* "
-            "than at g = 1 on {all}: its distance from one is {distance_gstar} at g*, "
-            "{distance_g1} at g = 1.",
-            "The choice of g* does not transfer to Dataset B on {failed}, where b_tot is no nearer "
-            "one at g* than at g = 1: over all curves its distance from one is {distance_gstar} at "
-            "g*, {distance_g1} at g = 1.",
+            "than at g = 1, beyond what its intervals leave open, on {all}: its distance from one "
+            "is {distance_gstar} at g*, {distance_g1} at g = 1.",
+            "That the choice of g* transfers to Dataset B, in the sense that b_tot is nearer one "
+            "at g* than at g = 1, is shown on {held}: {over} its distance from one is "
+            "{distance_gstar} at g*, {distance_g1} at g = 1. It is no nearer, or its intervals "
+            "leave open which is nearer, on {failed}.",
             "Whether the choice of g* transfers to Dataset B cannot be assessed{open}: {reasons}.",
             noun=CURVES,
             reason_column="reason",
-            empty=COINCIDE,
+            empty=curves.unmoved,
         ),
         Claim(
             "b_difference",
@@ -62,28 +69,28 @@ def _dataset_b(curves: CurveRows) -> tuple[Claim, ...]:
             IntervalExcludes("b_tot_diff_ci_low", "b_tot_diff_ci_high"),
             "On Dataset B b_tot differs between g* and g = 1 on {all}: by {b_tot_diff}, paired.",
             "On Dataset B a difference of b_tot between g* and g = 1 is shown on {held}: it is "
-            "{b_tot_diff}, paired, and its interval includes zero on {failed}.",
+            "{b_tot_diff} {over}, paired, and its interval includes zero on {failed}.",
             "Whether b_tot differs between g* and g = 1 on Dataset B cannot be assessed{open}: "
             "{reasons}.",
             noun=CURVES,
             reason_column=_DIFFERENCE_REASON,
-            empty=COINCIDE,
+            empty=curves.unmoved,
         ),
         Claim(
             "b_perplexity",
             GENERALIZATION,
-            curves.gstar_condition,
+            curves.distinct_gstar,
             IntervalAbove("ppl_diff_ci_low"),
-            "Moving to g* costs perplexity on Dataset B on {all}: it changes by {ppl_diff}, and is "
+            "Moving to g* costs perplexity on Dataset B at {all}: it changes by {ppl_diff}, and is "
             "{ppl} there.",
-            "That moving to g* costs perplexity on Dataset B is shown on {held}: it changes by "
-            "{ppl_diff}, and is {ppl} there; the interval of the change does not lie above zero on "
-            "{failed}.",
+            "That moving to g* costs perplexity on Dataset B is shown at {held}: {over} it changes "
+            "by {ppl_diff}, and is {ppl} there; the interval of the change does not lie above zero "
+            "at {failed}.",
             "What moving to g* does to the perplexity on Dataset B cannot be assessed{open}: "
             "{reasons}.",
-            noun=CURVES,
+            noun=DISTINCT_GSTAR,
             reason_column=_DIFFERENCE_REASON,
-            empty=COINCIDE,
+            empty=curves.unmoved,
         ),
     )
 
@@ -99,8 +106,8 @@ def _same_on_b(curves: CurveRows) -> tuple[Claim, Claim]:
             "With the thresholds of Dataset A, the mean rate on Dataset B stays within 10 % of its "
             "target on {all}: it is {measure} times the target.",
             "With the thresholds of Dataset A, the mean rate on Dataset B is more than 10 % off "
-            "its target on {failed}: over all conditions it is {measure} times the target, so that "
-            "branching there is branching at another rate.",
+            "its target on {failed}: there it is {measure:failed} times the target, so that "
+            "branching is branching at another rate.",
             "Whether rates carry over to Dataset B cannot be assessed{open}: {reasons}.",
             reason_column="reason",
         ),
@@ -112,8 +119,8 @@ def _same_on_b(curves: CurveRows) -> tuple[Claim, Claim]:
             "On Dataset B b_depth exceeds its expectation under the circular shift on {all}: "
             "delta_b_depth_shift is {delta_b_depth_shift}, and every interval lies above zero.",
             "On Dataset B a surplus of b_depth over the circular shift is shown on {held}: "
-            "delta_b_depth_shift is {delta_b_depth_shift}, and its interval does not lie above "
-            "zero on {failed}.",
+            "delta_b_depth_shift is {delta_b_depth_shift} {over}, and its interval does not lie "
+            "above zero on {failed}.",
             "On Dataset B the surplus of b_depth over the circular shift cannot be assessed{open}: "
             "{reasons}.",
             reason_column="reason",
@@ -142,17 +149,17 @@ def _choices(scoring: Scoring, curves: CurveRows) -> tuple[Claim, Claim]:
         Claim(
             f"choices_{scoring.value}_change",
             CHOICES,
-            tuple({**asked, **row} for row in curves.gstar_condition),
+            tuple({**asked, **row} for row in curves.distinct_gstar),
             Below("p_adj", SIGNIFICANCE),
-            f"Under {scoring.value} scoring the accuracy differs between g* and g = 1 on {{all}}: "
-            "by {accuracy_diff} (McNemar, adjusted p at most {p_adj:p}).",
+            f"Under {scoring.value} scoring the accuracy differs between g* and g = 1 at {{all}}: "
+            "by {accuracy_diff} (McNemar, adjusted p {p_adj}).",
             f"Under {scoring.value} scoring a difference of accuracy between g* and g = 1 is shown "
-            "on {held}: it is {accuracy_diff} (McNemar, adjusted p {p_adj}).",
+            "at {held}: {over} it is {accuracy_diff} (McNemar, adjusted p {p_adj}).",
             f"Whether the accuracy under {scoring.value} scoring differs between g* and g = 1 "
             "cannot be assessed{open}: {reasons}.",
-            noun=CURVES,
+            noun=DISTINCT_GSTAR,
             reason_column=_DIFFERENCE_REASON,
-            empty=none if curves.moved else COINCIDE,
+            empty=none if curves.moved else curves.unmoved,
         ),
     )
 
@@ -184,7 +191,7 @@ _REPLICATION: Final = (
         "In both models delta_b_depth_shift at g* is positive on {all}: "
         "{delta_b_depth_shift_base} (BASE) and {delta_b_depth_shift_instruct} (INSTRUCT), as point "
         "estimates.",
-        "On {failed} delta_b_depth_shift at g* is not positive in both models: over all it is "
+        "On {failed} delta_b_depth_shift at g* is not positive in both models: {over} it is "
         "{delta_b_depth_shift_base} (BASE) and {delta_b_depth_shift_instruct} (INSTRUCT), as point "
         "estimates.",
         "Whether the surplus of b_depth is found in both models cannot be assessed{open}: "
@@ -197,11 +204,13 @@ _REPLICATION: Final = (
         REPLICATION,
         EVERY,
         Every(tuple(Equals(name, True) for name in _both("identifiable"))),
-        "g* is identifiable in both models on {all}: {gstar_base} (BASE) and {gstar_instruct} "
-        "(INSTRUCT).",
-        "g* is identifiable in both models on {held}. Elsewhere its values, {gstar_base} (BASE) "
-        "and {gstar_instruct} (INSTRUCT), are not to be compared.",
-        "Whether g* is identifiable in both models cannot be assessed{open}: {reasons}.",
+        "On the calibration windows of each, g* is identifiable in both models on {all}: "
+        "{gstar_base} (BASE) and {gstar_instruct} (INSTRUCT).",
+        "On the calibration windows of each, g* is identifiable in both models on {held}. "
+        "Elsewhere its values, {gstar_base:failed} (BASE) and {gstar_instruct:failed} (INSTRUCT), "
+        "are not to be compared.",
+        "Whether g* is identifiable in both models on the calibration windows of each cannot be "
+        "assessed{open}: {reasons}.",
         noun=CURVES,
         reason_column="reason",
     ),

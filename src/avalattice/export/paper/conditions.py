@@ -20,6 +20,7 @@ HELD_OUT: Final[Where] = ({WINDOW_SET: WindowSet.RASTER.value},)
 G1: Final[Where] = ({"g_condition": GCondition.G1.value},)
 """Rows of the tables that name the two gains."""
 COINCIDE: Final = "g* = 1 on every curve that has a g*: gains coincide"
+NO_GSTAR: Final = "no curve has a g*"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class CurveRows:
     """By spike definition, target and g: the curves whose g* is not 1."""
     moved: Where
     """By spike definition and target: the same curves."""
+    distinct: Where
+    """Of these the first of each g*: what depends on the gain alone is the same on the others."""
+    unmoved: str
+    """Why there is no such curve, if there is none."""
     first: Mapping[str, Any]
     """Any one curve: what is measured at g = 1 alone is the same on all of them."""
 
@@ -37,10 +42,14 @@ class CurveRows:
     def of(cls, gstar: Rows) -> CurveRows:
         """From the rows of ``gstar.json``."""
         column = str(GCondition.GSTAR)
-        moved = [row for row in gstar if row[column] not in (None, float(CONST.GAIN_BASELINE))]
+        chosen = [row for row in gstar if row[column] is not None]
+        moved = [row for row in chosen if row[column] != float(CONST.GAIN_BASELINE)]
+        by_gain = {row[column]: _curve(row) for row in reversed(moved)}
         return cls(
             tuple(_curve(row) | {"g": row[column]} for row in moved),
             tuple(_curve(row) for row in moved),
+            tuple(by_gain[g] for g in sorted(by_gain)),
+            COINCIDE if chosen else NO_GSTAR,
             _curve(gstar[0]),
         )
 
@@ -52,7 +61,16 @@ class CurveRows:
     @property
     def gstar_condition(self) -> Where:
         """Rows of the tables that name the two gains, at a g* that is not 1."""
-        return tuple({"g_condition": GCondition.GSTAR.value, **curve} for curve in self.moved)
+        return _gstar_condition(self.moved)
+
+    @property
+    def distinct_gstar(self) -> Where:
+        """One such row of each g*."""
+        return _gstar_condition(self.distinct)
+
+
+def _gstar_condition(curves: Where) -> Where:
+    return tuple({"g_condition": GCondition.GSTAR.value, **curve} for curve in curves)
 
 
 def _curve(row: Mapping[str, Any]) -> dict[str, Any]:

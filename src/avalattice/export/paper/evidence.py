@@ -22,7 +22,7 @@ ABSENT: Final = {
     GENERALIZATION: _NO_B,
     TRANSFER: _NO_B,
     CHOICES: "phase 6 was not run on questions: the configuration names none",
-    REPLICATION: "no complete phase 5 of the other model role was at hand",
+    REPLICATION: "no complete phase 5 of the other model role with this configuration was at hand",
 }
 """Why a source may not be there."""
 

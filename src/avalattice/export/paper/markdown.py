@@ -25,6 +25,7 @@ _LINE_START = re.compile(r"^(?:(?P<mark>[-+#=])|(?P<count>\d+)(?P<point>[.)])(?=
 _PLAIN = re.compile(r"[\w./:@+=-]+", re.ASCII)
 _DIGITS: Final = 3
 _WHOLE_FROM: Final = 1000
+SMALLEST_P: Final = 1e-99  # smaller ones may be zero for want of digits
 
 
 class Markdown(str):
@@ -99,6 +100,16 @@ def number(value: Any, *, signed: bool = False) -> str:
 
 def _exponent(found: re.Match[str]) -> str:
     return f"e{'-' if found[1] == '-' else ''}{found[2]}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value; the smallest that is told from zero stands for those below it.
+
+    >>> p_value(0.012345), p_value(0.0), p_value(None)
+    ('0.0123', '< 1e-99', '–')
+    """
+    below = value is not None and value < SMALLEST_P
+    return f"< {number(SMALLEST_P)}" if below else number(value)
 
 
 def interval(value: Any, low: Any, high: Any) -> Markdown:

@@ -62,7 +62,12 @@ CRACKLING: Final = Source.of(schemas.T05_CRACKLING_DIAGNOSTICS)
 ABLATIONS: Final = Source.of(schemas.T06_ABLATIONS)
 REPLICATION: Final = Source.of(schemas.T07_REPLICATION_SUMMARY)
 NULLS: Final = Source.of(schemas.NULL_STATISTICS, (WINDOW_SET, *_CURVE, "gain"))
-GSTAR: Final = Source(OUTPUT.GSTAR_JSON_BASENAME, frozenset(GStarEntry.model_fields), _CURVE)
+GSTAR: Final = Source(
+    OUTPUT.GSTAR_JSON_BASENAME,
+    frozenset((*GStarEntry.model_fields, "slope_reason")),
+    _CURVE,
+    "gstar as a number; slope_reason = why the slope or its interval is null",
+)
 SIGNATURES: Final = Source(
     OUTPUT.SIGNATURES_JSON_BASENAME,
     frozenset(SignatureEntry.model_fields),
@@ -81,11 +86,21 @@ SPREADS: Final = Source(
     "calibration rows of each spike definition; gain_spread = max over targets of (max − min of "
     "b_tot over g), rate_spread = min over g of (max − min of b_tot over targets)",
 )
+_TRANSFER_COLUMNS: Final = (
+    "distance_g1",
+    "distance_gstar",
+    "b_tot_diff_ci_low",
+    "b_tot_diff_ci_high",
+    "midpoint_low",
+    "midpoint_high",
+)
 TRANSFER: Final = Source(
     GENERALIZATION.name,
-    frozenset((*_CURVE, "g", "distance_g1", "distance_gstar", "reason", "few_windows")),
+    frozenset((*_CURVE, "g", *_TRANSFER_COLUMNS, "reason", "few_windows")),
     _CURVE,
-    "for each curve, |b_tot − 1| at g1 and at gstar",
+    "for each curve whose gstar is not 1, |b_tot − 1| at g1 and at gstar, the interval of "
+    "b_tot_diff, and midpoint_low and midpoint_high, the means over g1 and gstar of the ends of "
+    "b_tot's intervals",
 )
 _RELATION_COLUMNS: Final = (
     "dcc_signed",
@@ -134,9 +149,21 @@ def gstar_rows(document: GStarDocument) -> Rows:
     """The choices of g*, one row per curve, with g* as a number."""
     column = str(GCondition.GSTAR)
     return [
-        entry.model_dump() | {column: None if entry.gain is None else float(entry.gain)}
+        entry.model_dump()
+        | {
+            column: None if entry.gain is None else float(entry.gain),
+            "slope_reason": _slope_reason(entry),
+        }
         for entry in document.choices
     ]
+
+
+def _slope_reason(entry: GStarEntry) -> str | None:
+    """Why there is no slope, or no interval: the entry's own reason is that of g*."""
+    if entry.slope is None:
+        return "fewer than two gains have a b_tot"
+    lacking = None in (entry.slope_ci_low, entry.slope_ci_high)
+    return "too few resamples of the windows have a b_tot at every gain" if lacking else None
 
 
 def signature_rows(document: SignaturesDocument) -> Rows:
@@ -193,7 +220,11 @@ def _ranges(rows: list[Mapping[str, Any]], *, by: str) -> Iterator[float]:
 
 
 def transfer_rows(generalization: Rows) -> Rows:
-    """How far b_tot on Dataset B is from one, at both gains of each curve whose g* is not 1."""
+    """How far b_tot on Dataset B is from one, at both gains of each curve whose g* is not 1.
+
+    The gain at which it is nearer follows from two signs: that of the difference of both, and that
+    of their mean less one. The mean of the ends holds at least what the mean's interval would.
+    """
     curves: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = defaultdict(dict)
     for row in generalization:
         curves[row["spike_def_id"], row["target_label"]][row["g_condition"]] = row
@@ -207,12 +238,18 @@ def transfer_rows(generalization: Rows) -> Rows:
 def _transfer(
     curve: tuple[str, str], at_one: Mapping[str, Any], at_gstar: Mapping[str, Any]
 ) -> dict[str, Any]:
-    reasons = dict.fromkeys(row["reason"] for row in (at_one, at_gstar) if row["reason"])
+    told = (at_one["reason"], at_gstar["reason"], at_gstar["diff_reason"])
+    reasons = dict.fromkeys(reason for reason in told if reason)
     return {
         **dict(zip(_CURVE, curve, strict=True)),
         "g": at_gstar["g"],
         "distance_g1": _distance(at_one["b_tot"]),
         "distance_gstar": _distance(at_gstar["b_tot"]),
+        **{name: at_gstar[name] for name in ("b_tot_diff_ci_low", "b_tot_diff_ci_high")},
+        **{
+            f"midpoint_{end}": _mean(at_one[f"b_tot_ci_{end}"], at_gstar[f"b_tot_ci_{end}"])
+            for end in ("low", "high")
+        },
         "reason": "; ".join(reasons) or None,
         "few_windows": at_gstar["few_windows"],
     }
@@ -220,6 +257,10 @@ def _transfer(
 
 def _distance(b_tot: float | None) -> float | None:
     return None if b_tot is None else abs(b_tot - 1)
+
+
+def _mean(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else (first + second) / 2
 
 
 def relation_rows(crackling: Rows, tails: Rows) -> Rows:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from avalattice.canon import GCondition, ModelRole
-from avalattice.export.paper.claims import SMALLEST_P, picks, value_words
+from avalattice.canon import CONST, GCondition, ModelRole
+from avalattice.export.paper.claims import cell_words, few_words, picks
 from avalattice.export.paper.comparisons import Row
 from avalattice.export.paper.conditions import EVERY, HELD_OUT, Where
-from avalattice.export.paper.markdown import UNDEFINED, Markdown, interval, number, table
+from avalattice.export.paper.markdown import Markdown, interval, table
 from avalattice.export.paper.sources import (
     ABLATIONS,
     CHOICES,
@@ -47,22 +47,22 @@ class Summary:
     where: Where = EVERY
 
     def markdown(self, rows: Rows) -> Markdown:
-        """The table; lines that say the same are given once."""
-        lines = [
-            tuple(cell.read(row) for cell in self.cells) for row in rows if picks(self.where, row)
-        ]
-        return table([cell.header for cell in self.cells], dict.fromkeys(lines))
+        """The table, with the flag of its intervals; lines that say the same are given once."""
+        shown = [row for row in rows if picks(self.where, row)]
+        lines = dict.fromkeys(tuple(cell.read(row) for cell in self.cells) for row in shown)
+        notes = (
+            f"\n\n*{few.capitalize()}: fewer than {CONST.FEW_WINDOWS}, so that intervals cover "
+            "less than they say.*"
+            for few in few_words(shown)
+        )
+        return Markdown(table([cell.header for cell in self.cells], lines) + "".join(notes))
 
 
 # --------------------------------------------------------------------------------------- cells
 
 
 def _plain(name: str, header: str = "") -> Cell:
-    return Cell(header or name, lambda row: _scalar(row[name]))
-
-
-def _scalar(value: Any) -> str:
-    return value_words(value) if isinstance(value, str) else number(value)
+    return Cell(header or name, lambda row: cell_words(name, row[name]))
 
 
 def _ranged(name: str, header: str = "", prefix: str = "") -> Cell:
@@ -74,27 +74,12 @@ def _between(name: str, low: str, high: str, header: str = "") -> Cell:
     return Cell(header or name, lambda row: interval(row[name], row[low], row[high]))
 
 
-def _p(name: str, header: str) -> Cell:
-    return Cell(header, lambda row: p_value(row[name]))
-
-
 def _reason(name: str = "reason") -> Cell:
     return Cell("remark", lambda row: row[name] or "")
 
 
 def _verdict(name: str) -> Cell:
     return Cell("verdict", lambda row: verdict_words(row[name]))
-
-
-def p_value(value: float | None) -> str:
-    """A p-value; the smallest that is told from zero stands for those below it.
-
-    >>> p_value(0.012345), p_value(0.0), p_value(None)
-    ('0.0123', '< 1e-99', '–')
-    """
-    if value is None:
-        return UNDEFINED
-    return number(value) if value >= SMALLEST_P else f"< {number(SMALLEST_P)}"
 
 
 def verdict_words(verdict: str) -> str:
@@ -132,9 +117,9 @@ SUMMARIES: Final[Mapping[str, Summary]] = {
             _plain("b_depth"),
             _ranged("b_tot", prefix="opt_"),
             _ranged("delta_b_time", prefix="opt_"),
-            _p("delta_b_time_p_adj", "p adj., time"),
+            _plain("delta_b_time_p_adj", "p adj., time"),
             _ranged("delta_b_depth_shift", prefix="opt_"),
-            _p("delta_b_depth_shift_p_adj", "p adj., depth"),
+            _plain("delta_b_depth_shift_p_adj", "p adj., depth"),
         ),
         HELD_OUT,
     ),
@@ -158,9 +143,9 @@ SUMMARIES: Final[Mapping[str, Summary]] = {
             *_CURVE,
             _plain("gain", "g"),
             _plain("delta_b_time_token_id"),
-            _p("p_time_token_id_mc", "p, time"),
+            _plain("p_time_token_id_mc", "p, time"),
             _plain("delta_b_depth_token_id"),
-            _p("p_depth_token_id_exact", "p, depth"),
+            _plain("p_depth_token_id_exact", "p, depth"),
             _ranged("delta_excess_time"),
             _ranged("delta_excess_depth"),
         ),
@@ -207,7 +192,7 @@ SUMMARIES: Final[Mapping[str, Summary]] = {
             _plain("chance"),
             _plain("mean_logprob_correct_minus_incorrect", "margin (nats)"),
             _ranged("accuracy_diff", "accuracy, g* less g1"),
-            _p("p_adj", "adjusted p"),
+            _plain("p_adj", "adjusted p"),
         ),
     ),
     "tails": Summary(
@@ -219,7 +204,7 @@ SUMMARIES: Final[Mapping[str, Summary]] = {
             _plain("n_tail"),
             _plain("decades"),
             _between("alpha_powerlaw", "alpha_ci_low", "alpha_ci_high", "alpha"),
-            _p("ks_p", "KS p"),
+            _plain("ks_p", "KS p"),
             _plain("best_family", "best family"),
             _between("alpha_null_perm", "alpha_null_perm_low", "alpha_null_perm_high", "permuted"),
             _plain("status"),
