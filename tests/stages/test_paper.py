@@ -46,6 +46,10 @@ def claims_of(run: Path) -> ClaimsDocument:
     return read_document(run / "paper" / "claims.json", ClaimsDocument)
 
 
+def page(run: Path, name: PaperPage) -> str:
+    return (run / "paper" / name).read_text(encoding="utf-8")
+
+
 # ------------------------------------------------------------------------------ the finished paper
 
 
@@ -117,6 +121,24 @@ def test_a_copy_is_put_where_it_is_asked_for(finished: Workplace, tmp_path: Path
     with pytest.raises(InputError, match=r"README\.md was not written by a paper export"):
         finished.pipeline().run(S07, allow_resume=False)
     assert (tmp_path / "mine" / "INSTRUCT" / "README.md").read_text() == "mine"
+
+
+def test_runs_named_by_hand_are_told_and_described_by_their_own_settings(
+    finished: Workplace,
+) -> None:
+    """With --dep the paper says so, and states what the runs were made with, not the present."""
+    assert "Runs named by hand" not in page(finished.run("S07"), PaperPage.LIMITATIONS)
+    old = finished.run("S07").name
+    finished.config.write_text("seed: 77\n" + finished.config.read_text())
+    pipeline = finished.pipeline()
+    tags = ("S02B", "S04", "S05", "S06B", "S06ARC")
+    pipeline.overrides = tuple(finished.run(tag).name for tag in tags)
+    run = finished.runs / pipeline.run(S07, allow_resume=False)
+    told = page(run, PaperPage.LIMITATIONS)
+    assert "Runs named by hand" in told
+    assert all(run_id in told for run_id in pipeline.overrides)
+    for name in (PaperPage.METHOD, PaperPage.EXPERIMENTS):
+        assert page(run, name) == page(finished.runs / old, name)
 
 
 # ------------------------------------------------------------------------------- optional inputs

@@ -13,6 +13,7 @@ from avalattice.canon import (
     StageTag,
     TableId,
 )
+from avalattice.config import load
 from avalattice.export import schemas
 from avalattice.export.documents import GStarDocument, SignaturesDocument, read_document
 from avalattice.export.paper import sources
@@ -91,6 +92,7 @@ def gather(ctx: StageContext, replication: Rows | None) -> Evidence:
         run_ids=_run_ids(ctx),
         figures=_figures(ctx),
         artifacts=tuple(_artifacts(ctx)),
+        overridden=_overridden(ctx),
     )
 
 
@@ -171,8 +173,16 @@ def _data(record: DatasetRecord) -> DataFacts:
     )
 
 
+def _overridden(ctx: StageContext) -> tuple[str, ...]:
+    """Runs that this stage, or one that it rests on, was given with --dep."""
+    records = [ctx.run.record, *_upstream_records(ctx).values()]
+    named = {need.run_id for each in records for need in each.dependencies if need.overridden}
+    return tuple(sorted(named))
+
+
 def _settings(ctx: StageContext, record: RunRecord) -> Settings:
-    config = ctx.config
+    # a run that was named by hand may be of another configuration than the present one
+    config = load(ctx.inputs[StageTag.S05].path(OUTPUT.CONFIG_RESOLVED_YAML))
     data, events = config.data, config.events
     return Settings(
         seed=config.seed,

@@ -123,6 +123,8 @@ def _summary_row(definition: str, label: str, window_set: str, g: float, n: int)
         b_depth=0.45,
         **ends("b_tot", b_tot(definition, label, g), prefix="opt_"),
         **ends("delta_b_time", 0.08, prefix="opt_"),
+        delta_b_time_z_tokens=7.0,
+        delta_b_time_p_tokens=3e-12,
         **ends("delta_b_depth_shift", 0.19, prefix="opt_"),
         **ends("chi", 130.0, 40.0, prefix="opt_"),
         **tested,

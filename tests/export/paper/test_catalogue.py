@@ -460,3 +460,9 @@ def test_the_pages_tell_the_sentence_of_the_verdict():
         results = write_paper(given).pages["03_results.md"]
         for each in evaluate_all(given):
             assert prose(each.sentence) in results
+
+
+def test_loud_tokens_alone_are_no_order_along_tokens():
+    """What the permutation of rows rejects, and that of whole tokens does not, is not supported."""
+    case = changed(SUMMARY, delta_b_time=0.1, delta_b_time_p_adj=0.01, delta_b_time_p_tokens=0.3)
+    assert told("branching_time_tested", case).verdict is Outcome.NOT_SUPPORTED

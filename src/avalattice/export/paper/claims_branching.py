@@ -110,11 +110,19 @@ _TIME_TESTED: Final = Claim(
     "branching_time_tested",
     SUMMARY,
     HELD_OUT,
-    Every((Above("delta_b_time"), Below("delta_b_time_p_adj", SIGNIFICANCE))),
-    "Tested against permutation, with p-values adjusted over the whole table, b_time is too large "
-    "for chance on {all} (adjusted p {delta_b_time_p_adj}).",
-    "Tested against permutation, with p-values adjusted over the whole table, b_time is too large "
-    "for chance on {held} (adjusted p {delta_b_time_p_adj} {over}).",
+    Every(
+        (
+            Above("delta_b_time"),
+            Below("delta_b_time_p_adj", SIGNIFICANCE),
+            Below("delta_b_time_p_tokens", SIGNIFICANCE),
+        )
+    ),
+    "Tested against permutation of rows, with p-values adjusted over the whole table, and against "
+    "permutation of whole tokens, b_time is too large for chance on {all} (adjusted p "
+    "{delta_b_time_p_adj}, p of whole tokens {delta_b_time_p_tokens}).",
+    "Tested against permutation of rows, with p-values adjusted over the whole table, and against "
+    "permutation of whole tokens, b_time is too large for chance on {held} (adjusted p "
+    "{delta_b_time_p_adj}, p of whole tokens {delta_b_time_p_tokens} {over}).",
     "The test of b_time against permutation cannot be assessed{open}: {reasons}.",
     reason_column="null_reason",
 )

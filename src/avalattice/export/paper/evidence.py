@@ -119,6 +119,8 @@ class Evidence:
     figures: Mapping[FigureId, str]
     """The run of each figure that is there."""
     artifacts: tuple[ArtifactFacts, ...]
+    overridden: tuple[str, ...] = ()
+    """Runs that were named by hand, and need not be those of the configuration."""
 
     def slices(self, role: DatasetRole) -> tuple[DataFacts, ...]:
         """The slices of one dataset."""
