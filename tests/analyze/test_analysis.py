@@ -18,6 +18,12 @@ from avalattice.analyze.counts import GivenCounts
 from avalattice.canon import AdjacencyId, SignatureId, WindowSet
 from avalattice.errors import InputError
 from avalattice.export.avalanche_rows import SIZE
+from avalattice.export.schemas import (
+    NULL_STATISTICS,
+    T01_SUMMARY,
+    T04_TAIL_FITS,
+    T05_CRACKLING_DIAGNOSTICS,
+)
 from avalattice.lattice.branching import branching_from_sums, edge_sums
 from avalattice.lattice.percolation import PERCOLATION_THRESHOLD, independent_sites
 from avalattice.lattice.token_id_null import token_id_null_exact
@@ -25,6 +31,7 @@ from avalattice.rng import stream
 from avalattice.stats.bootstrap import Resamples, percentile_interval
 from avalattice.stats.tails import fit_tail
 from tests.analyze.samples import GAINS, QUICK, planted_curve, rng, shuffled_within_windows
+from tests.export.measured import unexplained
 
 PROCESS = av.branching_raster((24, 10, 60), 0.3, 0.5, 0.03, rng())
 TOKENS = rng(3).integers(0, 12, (24, 60))
@@ -309,6 +316,7 @@ DEGENERATE = {
     "one site": np.ones((1, 1, 1), int),
     "one event": np.eye(1, 42, dtype=int).reshape(1, 6, 7),
     "equal windows": np.stack([rng(4).integers(0, 2, (6, 7))] * 2),
+    "one busy window": rng(7).integers(0, 2, (12, 6, 40)) * (np.arange(12) == 3)[:, None, None],
     "one silent window": np.stack([np.zeros((6, 7), int), rng(5).integers(0, 3, (6, 7))]),
     "huge counts": rng(6).integers(0, 10**9, (5, 6, 7)),
 }
@@ -339,6 +347,14 @@ def test_degenerate_counts_give_reasons_and_no_errors(case, form):
         assert row[name] is not None or row[reason], name
     for fit in found.tail_fits.to_pylist():
         assert fit["status"] == "ok" or fit["reason"]
+        assert set(unexplained(T04_TAIL_FITS, fit)) <= {"xmax"}
+    for table, schema in (
+        (found.crackling, T05_CRACKLING_DIAGNOSTICS),
+        (found.null_statistics, NULL_STATISTICS),
+    ):
+        assert [name for row in table.to_pylist() for name in unexplained(schema, row)] == []
+    given_counts = {"tau0_baseline", "rate_match_tol_abs"}
+    assert set(unexplained(T01_SUMMARY, row)) <= given_counts
     assert all(entry.reason for entry in found.signatures.entries)
     assert "supported" not in verdicts(found).values()
 

@@ -49,6 +49,23 @@ def test_tails_stand_with_family_and_status():
         assert line.endswith("; ok") or "not assessable" in line
 
 
+def test_an_exponent_that_null_draws_lack_says_why():
+    """Permuted rasters of few avalanches have no tail to be fitted, which the line says."""
+    few = line_of(summary_text(analyze(PROCESS[:1], options=QUICK)), "size tail")
+    assert "permuted undefined" in few
+    assert re.search(r"alpha_null_perm is undefined in \d+ of \d+ null draws: a tail needs", few)
+    assert "alpha_null_perm" not in line_of(ALONE, "size tail")
+
+
+def test_multistep_regression_stands_with_what_raises_it():
+    """Loud tokens alone bring b_depth_mr to one: the caution stands beside the number."""
+    loud = rng(4).poisson(np.repeat(rng(5).gamma(1, 1, (24, 1, 60)), 10, axis=1))
+    line = line_of(summary_text(analyze(loud, options=QUICK)), "b_depth_mr")
+    number, caution = line.removeprefix("b_depth_mr ").split(" by multistep regression; ")
+    assert abs(float(number) - 1) < 0.05
+    assert caution == "tokens that are loud in all layers raise it"
+
+
 def test_what_the_nulls_cannot_remove_is_said():
     """One paragraph for counts without token ids, another with them."""
     assert "Exchange within token ids would remove what the token" in ALONE

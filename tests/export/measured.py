@@ -55,6 +55,17 @@ def sparse() -> np.ndarray:
     return A
 
 
+def one_window() -> np.ndarray:
+    """The planted windows end to end: avalanches of many spans in a single one."""
+    return np.moveaxis(planted(), 0, 1).reshape(1, 12, -1)
+
+
+def one_busy_window() -> np.ndarray:
+    """The same as one of eight windows, which a third of the resamples leave out."""
+    A = one_window()
+    return np.concatenate([A, np.zeros((7, *A.shape[1:]), A.dtype)])
+
+
 def one_layer() -> np.ndarray:
     """Runs of occupied tokens, of many lengths, in a single layer."""
     rng = np.random.default_rng(5)
@@ -69,7 +80,8 @@ RASTERS = {
     "one layer": one_layer,
     "two tokens": lambda: planted()[..., 20:22],
     "one token": lambda: planted()[..., 20:21],
-    "one window": lambda: planted()[:1],
+    "one window": one_window,
+    "one busy window": one_busy_window,
     "one event": lambda: np.eye(1, 60, 31, dtype=np.uint16).reshape(1, 3, 20),
     "sparse": sparse,
 }
@@ -164,16 +176,12 @@ def measured(name: str = "planted", gain: str = "1.0", adjacency: str = "ADJ_4N"
 
 def unexplained(schema: TableSchema, row: dict) -> list[str]:
     """Numbers of a row that are undefined without a reason in the column that should say why."""
-    from avalattice.export.report.columns import reason_column
+    from avalattice.export.report.columns import why_undefined
 
     names = frozenset(column.name for column in schema.columns)
     numbers = [c.name for c in schema.columns if c.nullable and not c.name.endswith("reason")]
-    silent = []
-    for name in numbers:
-        reason = reason_column(name, names)
-        if row[name] is None and (reason is None or not row[reason]):
-            silent.append(name)
-    return silent
+    undefined = [name for name in numbers if row[name] is None]
+    return [name for name in undefined if why_undefined(row, name, names) is None]
 
 
 def ablated(gain: str, intervention_id: InterventionId) -> Condition:

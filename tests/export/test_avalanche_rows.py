@@ -21,8 +21,10 @@ from avalattice.export.avalanche_rows import (
 )
 from avalattice.export.schemas import AVALANCHES, T04_TAIL_FITS, T05_CRACKLING_DIAGNOSTICS
 from avalattice.lattice.avalanches import avalanches
+from avalattice.stats.avalanche_nulls import NullExponent
 from avalattice.stats.bootstrap import Interval
 from avalattice.stats.scaling import crackling
+from avalattice.stats.tail_laws import Family
 from avalattice.stats.tails import fit_tail
 from tests.export.measured import RASTERS, Measured, measured, unexplained
 from tests.export.results import PROVENANCE
@@ -231,6 +233,61 @@ def test_degenerate_rasters_have_rows_with_reasons(name):
         assert not crackled(found)["pass"]
 
 
+@pytest.mark.parametrize("name", ["one window", "one busy window"])
+def test_intervals_that_too_few_resamples_define_say_so(name):
+    """Exponents of a single window that has events stand without ends, and fail their gates."""
+    row, found = crackled(measured(name)), tails(measured(name))
+    assert row["crackling_gamma"] is not None
+    assert row["crackling_ci_low"] is row["crackling_ci_width"] is row["dcc_signed_ci_low"] is None
+    assert not row["pass"]
+    why = "one window cannot be resampled" if name == "one window" else "replicates are defined"
+    assert row["reason"].count(why) == 2
+    for tail in found.values():
+        assert tail["alpha_powerlaw"] is not None
+        assert tail["alpha_ci_low"] is tail["alpha_ci_high"] is None
+        assert "no interval of alpha" in tail["parameters_reason"]
+
+
+def test_a_tail_that_is_ok_says_why_a_number_is_undefined():
+    """A log-normal at its limit, no goodness of fit, and undefined null draws, each in words."""
+    found = measured()
+    statistics, null = found.avalanches.statistics, found.avalanches.null
+    tail, whole = statistics.size_tail, dataclasses.replace(null.alpha_size, reason="")
+    no_draw = NullExponent(np.array([math.nan, 1.5, math.nan]), "undefined in 2 of 3 null draws")
+    at_limit = dict(tail.fit.fits)
+    at_limit[Family.LOGNORMAL] = dataclasses.replace(
+        at_limit[Family.LOGNORMAL],
+        parameters={"mu": math.nan, "sigma": math.nan},
+        reason="likeliest in its power-law limit",
+    )
+    for fit, exponent, said, missing in (
+        ({}, whole, None, set()),
+        ({"fits": at_limit}, whole, "lognormal: likeliest in", {"lognorm_mu", "lognorm_sigma"}),
+        ({"ks_p": math.nan}, whole, "no ks_p: no replicates of the goodness", {"ks_p"}),
+        (
+            {},
+            no_draw,
+            "alpha_null_perm is undefined in 2 of 3 null draws",
+            {"alpha_null_perm", "alpha_null_perm_low", "alpha_null_perm_high"},
+        ),
+    ):
+        changed = dataclasses.replace(tail, fit=dataclasses.replace(tail.fit, **fit))
+        row, _ = tail_rows(
+            shared(found),
+            dataclasses.replace(statistics, size_tail=changed),
+            dataclasses.replace(null, alpha_size=exponent),
+        )
+        (row,) = T04_TAIL_FITS.table([row]).to_pylist()
+        assert (row["status"], row["reason"]) == ("ok", None)
+        assert {name for name, value in row.items() if value is None} == missing | {
+            "reason",
+            "xmax",
+            *(() if said else ("parameters_reason",)),
+        }
+        assert (row["parameters_reason"] or "").startswith(said or "")
+        assert unexplained(T04_TAIL_FITS, row) == ["xmax"] * (said is None)
+
+
 def test_without_avalanches_inside_the_border_gamma_interior_says_so():
     """One layer lies at the border with all of its avalanches."""
     row = crackled(measured("one layer"))
@@ -249,3 +306,7 @@ def test_a_null_without_gamma_says_so():
     assert row["reason"].endswith("gamma of permuted rows is undefined in 3 of 3 null draws")
     tokens = crackled(found, whole_tokens=silent.whole_tokens)
     assert "gamma of permuted tokens is undefined in 3 of 3" in tokens["reason"]
+    some = NullExponent(np.array([1.2, math.nan, 1.3]), "undefined in 1 of 3 null draws")
+    partly = crackled(found, null=dataclasses.replace(found.avalanches.null, gamma=some))
+    assert partly["gamma_null_perm"] == pytest.approx(1.25)
+    assert "gamma of permuted rows is undefined in 1 of 3 null draws" in partly["reason"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -31,7 +32,7 @@ from avalattice.export.tabular import check_table, read_csv, write_csv, write_ta
 from avalattice.lattice.branching import EdgeSums, edge_sums
 from avalattice.lattice.rasters import Condition
 from avalattice.stats.bootstrap import Resamples
-from avalattice.stats.choices import outcomes
+from avalattice.stats.choices import Outcomes, outcomes
 from avalattice.stats.multiplicity import benjamini_hochberg
 from avalattice.stats.summary import summarise
 from avalattice.stats.transfer import transfer_statistics
@@ -107,18 +108,24 @@ def losses() -> np.ndarray:
     return np.stack(found)
 
 
-def transfer() -> Transfer:
+def transfer(of: EdgeSums, loss: np.ndarray) -> Transfer:
     """What was measured."""
-    resamples = Resamples.draw(N, 100, np.random.default_rng(2))
-    summary = summarise(sums(), n_tokens=T, d_ff=np.full(L, 30), resamples=resamples)
-    statistics = transfer_statistics(summary, sums(), losses(), n_tokens=T, resamples=resamples)
+    resamples = Resamples.draw(loss.shape[1], 100, np.random.default_rng(2))
+    summary = summarise(of, n_tokens=T, d_ff=np.full(L, 30), resamples=resamples)
+    statistics = transfer_statistics(summary, of, loss, n_tokens=T, resamples=resamples)
     rates = rates_of(conditions(), L)
-    return Transfer.of(conditions(), summary, rates, statistics, losses())
+    return Transfer.of(conditions(), summary, rates, statistics, loss)
 
 
-def t02() -> list[dict[str, Any]]:
+def t02(of: EdgeSums | None = None, loss: np.ndarray | None = None) -> list[dict[str, Any]]:
     """The rows of T02, as they are read."""
-    return T02_GENERALIZATION.table(generalization_rows(PROVENANCE, GSTAR, transfer())).to_pylist()
+    found = transfer(of or sums(), losses() if loss is None else loss)
+    return T02_GENERALIZATION.table(generalization_rows(PROVENANCE, GSTAR, found)).to_pylist()
+
+
+def rows_of(A: np.ndarray, loss: np.ndarray | None = None) -> Mapping[tuple[Any, ...], Any]:
+    """The rows of T02 of given rasters, by curve and gain."""
+    return by_key(t02(EdgeSums(edge_sums(A).values), loss))
 
 
 def by_key(rows: list[dict[str, Any]]) -> Mapping[tuple[Any, ...], dict[str, Any]]:
@@ -190,6 +197,27 @@ def test_t02_says_why_a_measured_number_is_undefined() -> None:
     assert "no occupied site has a successor" in empty["reason"]
     assert empty["diff_reason"] == empty["reason"]
     assert empty["ppl_diff"] is not None
+
+
+def test_t02_says_why_a_number_has_no_interval() -> None:
+    """Equal totals, events of one window, or one window in all: each in words beside the nulls."""
+    A = np.random.default_rng(1).poisson(0.5, size=(len(conditions()), N, L, T))
+    A[0] = 2
+    A[1, 1:] = 0
+    rows = rows_of(A)
+    busy, equal = rows[ONE, "0.4", "g1"], rows[ONE, "0.4", "gstar"]
+    assert (equal["chi"], equal["chi_ci_low"]) == (0, None)
+    assert equal["reason"] == "no interval of chi: window totals do not vary enough"
+    assert busy["reason"].startswith("no interval of b_time, b_depth")
+    assert "no interval of b_time_diff, b_depth_diff" in equal["diff_reason"]
+    assert equal["ppl_diff_ci_low"] is not None
+    alone = rows_of(A[:, :1], losses()[:, :1])[ONE, "0.4", "gstar"]
+    assert alone["reason"].endswith("define it") or "chi needs two windows" in alone["reason"]
+    for row in (*rows.values(), alone):
+        undefined = [key for key, value in row.items() if value is None and "reason" not in key]
+        of_difference = [key for key in undefined if "_diff" in key]
+        assert bool(of_difference) == (row["diff_reason"] is not None)
+        assert bool(set(undefined) - set(of_difference)) == (row["reason"] is not None)
 
 
 WINDOW_IDS = np.arange(50, 50 + N, dtype=np.int32)
@@ -280,6 +308,23 @@ def test_t03_has_numbers_where_there_is_a_gain_and_reasons_where_not() -> None:
     assert changed["accuracy_diff"] == pytest.approx(changed["accuracy"] - before)
     assert changed["accuracy_diff"] < -0.2
     assert changed["mcnemar_p"] < 0.05
+
+
+def test_one_question_has_no_interval() -> None:
+    """Its accuracy stands without ends, is not told from chance, and the row says why."""
+    found, _ = comparison()
+    first = {
+        key: Outcomes(*(getattr(each, f.name)[:1] for f in dataclasses.fields(each)))
+        for key, each in found.items()
+    }
+    alone = ChoiceComparison.of(first, Resamples.draw(1, 100, np.random.default_rng(8)))
+    rows = by_key(T03_ARC.table(choice_rows(PROVENANCE, GSTAR, alone)).to_pylist())
+    row = rows["letter", ONE, "0.4", "gstar"]
+    assert row["accuracy"] in (0, 1)
+    assert row["accuracy_ci_low"] is row["accuracy_diff_ci_high"] is row["covers_chance"] is None
+    assert row["reason"] == row["diff_reason"] == "one question has no interval"
+    assert list(alone.warnings()) == []
+    assert by_key(t03())["letter", ONE, "0.4", "gstar"]["reason"] is None  # control
 
 
 def test_p_values_are_adjusted_over_distinct_tests() -> None:

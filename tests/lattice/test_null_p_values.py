@@ -23,6 +23,17 @@ def test_monte_carlo_p_counts_the_observed_value():
     assert math.isnan(p_monte_carlo(0.0, np.array([1, math.nan])))
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 3e4])
+def test_values_on_both_sides_of_the_mean_are_ties(scale):
+    """One value and another lie equally far from their mean, though not in binary."""
+    assert abs(1 / 3 - 0.5) != abs(2 / 3 - 0.5)
+    for observed, null in ((1 / 3, 2 / 3), (2 / 3, 1 / 3)):
+        assert p_monte_carlo(observed * scale, np.array([null]) * scale) == 1
+    further = np.array([1 / 3, 2 / 3, 2 / 3 + 1e-9]) * scale  # control: near is not equal
+    assert p_monte_carlo(further[0], further[1:]) == 1 / 3
+    assert p_monte_carlo(0.0, np.zeros(3)) == 1
+
+
 def is_uniform(p):
     """Chi-square over ten bins, at 1e-3."""
     return stats.chisquare(np.histogram(p, bins=10, range=(0, 1))[0]).pvalue > 1e-3

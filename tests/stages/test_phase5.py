@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -210,11 +211,28 @@ def test_tails_and_gamma_are_those_of_held_out_avalanches(finished_once: Workpla
         assert unexplained(T05_CRACKLING_DIAGNOSTICS, row) == []
 
 
-def test_nulls_of_t05_are_drawn_from_streams_of_their_own_name(finished_once: Workplace) -> None:
+def test_short_tails_of_null_draws_leave_alpha_of_permuted_rows_undefined(
+    finished_once: Workplace,
+) -> None:
+    """The tiny rasters have too few avalanches; T04 says so, and what S3 reads stays as it is."""
+    for row in exported(finished_once, T04):
+        assert row["alpha_null_perm"] is row["alpha_null_perm_low"] is None
+        assert "alpha_null_perm is undefined in 3 of 3 null draws" in row["parameters_reason"]
+        assert "null draws" not in (row["reason"] or "")
+
+
+def test_nulls_of_t05_are_drawn_from_streams_of_their_own_name(
+    finished: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """alpha of permuted rows is that of three rasters, drawn from the condition's own streams."""
-    A = held_out(finished_once)
-    rows = {(*key(row), row["variable"]): row for row in exported(finished_once, T04)}
-    for entry in conditions(finished_once, "S03"):
+    any_tail = SimpleNamespace(TAIL_FIT_MIN_TAIL_SAMPLES=1)  # what the tiny rasters have
+    monkeypatch.setattr("avalattice.stats.avalanche_nulls.CONST", any_tail)
+    store = RunStore(finished.runs)
+    store.remove(store.with_dependents([finished.run("S05").name]))
+    finished.pipeline().run(STAGES[StageTag.S05], allow_resume=False)
+    A = held_out(finished)
+    rows = {(*key(row), row["variable"]): row for row in exported(finished, T04)}
+    for entry in conditions(finished, "S03"):
         raster = A[entry["cond_id"]]
         name = [entry[k] for k in ("model_role", "dataset_role", *CURVE)]
         name += [entry["gain"], entry["intervention_id"], "NULL_RASTER_WITHIN_LAYER_TIME_PERM"]
@@ -461,6 +479,21 @@ def test_too_many_avalanches_in_a_window_stop_the_stage(
         finished.pipeline().run(STAGES[StageTag.S05], allow_resume=False)
     assert read_record(finished.run("S05")).status == "incomplete"
     check_component_count(avalanches(first), limit + 1)  # control
+
+
+def test_too_many_avalanches_under_an_intervention_stop_the_stage(
+    finished: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T06's rasters are checked as those of the other tables are, which pass here."""
+    store = RunStore(finished.runs)
+    store.remove(store.with_dependents([finished.run("S05").name]))
+    monkeypatch.setattr(
+        "avalattice.stages.ablations.check_component_count",
+        partial(check_component_count, limit=0),
+    )
+    with pytest.raises(ArrayError, match=r"window \[\d+\] of .* avalanches"):
+        finished.pipeline().run(STAGES[StageTag.S05], allow_resume=False)
+    assert read_record(finished.run("S05")).status == "incomplete"
 
 
 # ------------------------------------------------------------------------------------ verdicts

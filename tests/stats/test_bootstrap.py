@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +21,7 @@ from avalattice.rng import stream
 from avalattice.stats.bootstrap import (
     LEVEL,
     Resamples,
+    no_interval,
     percentile_interval,
     studentised_log_interval,
 )
@@ -96,6 +101,41 @@ def test_wrong_numbers_of_windows_are_refused():
         Resamples.draw(0, 10, np.random.default_rng(1))
     with pytest.raises(ArrayError, match="resamples of 5 windows, values of 4"):
         Resamples.draw(5, 10, np.random.default_rng(1)).sums(np.zeros(4))
+
+
+@pytest.mark.parametrize("n", [255, 256, 257, 700])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 4)])
+def test_sums_over_blocks_are_the_sums(n, shape):
+    """However many windows there are, a replicate's sums are those of one product over all."""
+    rng = np.random.default_rng(n)
+    values, resamples = rng.normal(size=(n, *shape)), Resamples.draw(n, 50, rng)
+    plain = np.tensordot(resamples.weights, values, axes=1)
+    np.testing.assert_allclose(resamples.sums(values), plain, rtol=1e-12, atol=1e-11)
+    without_last = np.tensordot(resamples.weights[:, :-1], values[:-1], axes=1)
+    assert not np.allclose(resamples.sums(values), without_last)  # control
+
+
+def test_sums_do_not_depend_on_the_number_of_threads():
+    """Every digit is the same with one thread and with two, beyond the windows of one block."""
+    code = (
+        "import numpy as np\n"
+        "from avalattice.stats.bootstrap import Resamples\n"
+        "rng = np.random.default_rng(1)\n"
+        "sums = Resamples.draw(400, 2000, rng).sums(rng.normal(size=(400, 11, 8)))\n"
+        "print(__import__('hashlib').sha256(sums.tobytes()).hexdigest())"
+    )
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "OPENBLAS_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    ]
+    assert len(digests[0].strip()) == 64
+    assert digests[0] == digests[1]
 
 
 # ----------------------------------------------------------------------------------- coverage
@@ -178,15 +218,39 @@ def test_percentiles_are_those_of_the_replicates():
     np.testing.assert_allclose([interval.low, interval.high], expected, rtol=1e-14)
 
 
-def test_undefined_replicates_are_left_out():
-    """NaN replicates are ignored; where all are NaN the interval is NaN, without a warning."""
-    replicates = np.arange(12.0).reshape(4, 3)
-    replicates[2, 0] = replicates[:, 1] = np.nan
-    interval = percentile_interval(replicates, level=1.0)
-    np.testing.assert_array_equal(interval.low, [0, np.nan, 2])
-    np.testing.assert_array_equal(interval.high, [9, np.nan, 11])
+def test_few_undefined_replicates_are_left_out_and_more_leave_no_interval():
+    """Up to 5 % of NaN are ignored; beyond them, the interval is NaN, without a warning."""
+    replicates = np.arange(300.0).reshape(100, 3)
+    replicates[95:, 1] = replicates[94:, 2] = np.nan
+    interval = percentile_interval(replicates)
+    assert np.isnan(interval.low).tolist() == [False, False, True]
+    assert np.isnan(interval.high).tolist() == [False, False, True]
+    of_others = np.quantile(replicates[:95, 1], [0.025, 0.975])
+    np.testing.assert_allclose([interval.low[1], interval.high[1]], of_others)
+    half = percentile_interval(replicates[40:, 2], level=0.9)  # 54 of 60 are defined
+    assert np.isfinite(half.width)
     for nothing in (np.full(5, np.nan), np.empty(0), np.empty((0, 2))):
         assert np.isnan(percentile_interval(nothing).low).all()
+
+
+def test_one_window_has_no_interval():
+    """A single window can only be drawn again as it is: its replicates are undefined, not equal."""
+    resamples = Resamples.draw(1, 100, np.random.default_rng(1))
+    assert resamples.sums(np.array([[3.0, 4.0]])).shape == (100, 2)
+    interval = percentile_interval(resamples.sums(np.array([3.0])))
+    assert np.isnan([interval.low, interval.high]).all()
+    assert resamples.why_undefined(np.full(100, np.nan)) == "one window cannot be resampled"
+    two = Resamples.draw(2, 100, np.random.default_rng(1))  # control
+    assert percentile_interval(two.sums(np.array([3.0, 5.0]))).width > 0
+
+
+def test_what_has_no_interval_is_named():
+    """The words count what is defined, and name the numbers."""
+    resamples = Resamples.draw(3, 4, np.random.default_rng(1))
+    replicates = np.array([1.0, np.nan, 2.0, np.nan])
+    assert resamples.why_undefined(replicates) == "2 of 4 replicates are defined"
+    assert no_interval(["chi"]).startswith("no interval of chi: ")
+    assert no_interval([]) == ""
 
 
 def test_undefined_chi_has_an_undefined_interval():

@@ -8,7 +8,7 @@ from avalattice.errors import ArrayError
 from avalattice.lattice.null_moments import branching_null_exact
 from avalattice.lattice.null_sums import EXCESS_NAMES, null_sums
 from avalattice.lattice.percolation import independent_sites
-from avalattice.stats.bootstrap import Resamples, percentile_interval
+from avalattice.stats.bootstrap import Resamples, no_interval, percentile_interval
 from avalattice.stats.excess import DELTA_EXCESS_NAMES, excess_intervals, paired_excess
 from tests.lattice.samples import aligned_layers, sites
 
@@ -162,6 +162,19 @@ def test_a_stack_is_compared_condition_by_condition():
         assert together.values[name].shape == together.intervals[name].low.shape == (3,)
         assert together.values[name][0] == pytest.approx(float(alone.values[name]), rel=1e-12)
         assert together.values[name][1] == 0
+
+
+def test_what_too_few_resamples_define_has_no_interval_and_says_so():
+    """All events in one window of thirty: a surplus, no interval of it, and the reason."""
+    X = uneven(8)
+    X[1:] = 0
+    sums, resamples = null_sums(X), resamples_of()
+    assert np.isnan(excess_intervals(sums, resamples)["delta_b_tot"].low)
+    assert np.isfinite(excess_intervals(null_sums(uneven(8)), resamples)["delta_b_tot"].low)
+    paired = paired_excess(sums, [null_sums(uneven(9))], resamples)
+    assert np.isfinite([*paired.values.values()]).all()
+    assert np.isnan([interval.low for interval in paired.intervals.values()]).all()
+    assert paired.reason == no_interval(DELTA_EXCESS_NAMES)
 
 
 def test_undefined_differences_have_a_reason():

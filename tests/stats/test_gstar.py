@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from avalattice.canon import CONST
 from avalattice.errors import ArrayError
+from avalattice.stats.bootstrap import Resamples
 from avalattice.stats.gstar import choose, crossings, select_gstar
 
 GRID = CONST.GAIN_GRID_DEFAULT
@@ -291,6 +292,34 @@ def test_undefined_replicates_count_against_the_bracket():
     assert found.gstar == Decimal("1.05")
     assert np.isnan(found.crossing_interval).all()
     assert found.reason.startswith("only 0.0% of bootstrap replicates")
+
+
+def test_replicates_without_a_whole_curve_are_a_reason():
+    """Where a tenth of the replicates lacks a gain, nothing is identified, and no slope's ends."""
+    curve = 1 + 2 * (G - 1.03)
+    replicates = curve + np.random.default_rng(4).normal(0, 0.05, size=(100, 1))
+    assert select(GRID, curve, replicates=replicates).identifiable  # control
+    replicates[:10, 2] = NAN
+    found = select(GRID, curve, replicates=replicates)
+    assert not found.identifiable
+    assert found.reason == "only 90.0% of bootstrap replicates define b_tot at every gain"
+    assert np.isnan(found.slope_interval).all()
+    assert np.isfinite(found.crossing_interval).all()  # of those that have one
+
+
+def test_one_window_identifies_nothing():
+    """A steep curve through one, of a single window, has a crossing and no interval of it."""
+    curve = 1 + 2 * (G - 1.03)
+    windows = np.tile(curve, (5, 1)) + np.linspace(-0.02, 0.02, 5)[:, None]
+    for n, identifiable in ((1, False), (5, True)):
+        resamples = Resamples.draw(n, 200, np.random.default_rng(6))
+        replicates = resamples.sums(windows[:n]) / n
+        found = select(GRID, windows[:n].mean(axis=0), replicates=replicates)
+        assert found.bracketed
+        assert found.identifiable == identifiable
+        assert np.isfinite(found.crossing_interval).all() == identifiable
+        assert np.isfinite(found.slope_interval).all() == identifiable
+        assert (found.reason or "").endswith("one window cannot be resampled") != identifiable
 
 
 def test_the_result_depends_on_the_curve_alone():

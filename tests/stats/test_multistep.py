@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avalattice.errors import ArrayError, InputError
-from avalattice.stats.multistep import multistep_branching, multistep_depth
+from avalattice.stats.multistep import _decay, multistep_branching, multistep_depth
 
 RATIO, DRIVE = 0.95, 10
 
@@ -74,6 +74,50 @@ def test_offset_takes_up_a_shared_drive():
     with_offset = multistep_branching(loud, mean="step", offset=True)
     assert with_offset.b == pytest.approx(0.7, abs=0.03)
     assert with_offset.offset > 0.05
+
+
+@pytest.mark.parametrize("mean", ["stationary", "step"])
+def test_constant_slopes_beside_an_offset_have_no_b(mean):
+    """Loud series that hand nothing on: b near one without an offset, and no b with one."""
+    rng = np.random.default_rng(9)
+    same = np.repeat(rng.poisson(3, (2000, 1)), 30, axis=1)
+    loud = rng.poisson(np.repeat(rng.gamma(1, 1, (20_000, 1)), 30, axis=1))
+    for activity in (same, loud):
+        assert multistep_branching(activity, mean=mean).b == pytest.approx(1, abs=2e-3)
+        fit = multistep_branching(activity, mean=mean, offset=True)
+        assert math.isnan(fit.b)
+        assert fit.reason.startswith("slopes differ by no more than sampling noise")
+
+
+def test_a_decay_that_an_offset_could_be_is_refused():
+    """Slopes on a straight line are the limit b → 1 of a decay with an offset."""
+    lags = np.arange(1, 16)
+    straight = _decay(lags, 0.5 - 0.01 * lags, offset=True)
+    assert math.isnan(straight.b)
+    assert straight.reason == "so slow a decay cannot be told from an offset"
+    assert _decay(lags, 0.2 + 0.3 * 0.9**lags, offset=True).b == pytest.approx(0.9)  # control
+
+
+def test_every_other_layer_may_be_silent():
+    """Odd lags join no two active layers, and are left out; b is that of the even ones."""
+    rng = np.random.default_rng(10)
+    shown = rng.binomial(branching_process(rng, 12_000, 30), 0.3)
+    shown[:, 1::2] = 0
+    fit = multistep_branching(shown, mean="step")
+    np.testing.assert_array_equal(fit.lags, np.arange(2, 15, 2))
+    assert fit.b == pytest.approx(RATIO, abs=0.02)
+    assert fit.reason == ""
+
+
+@pytest.mark.parametrize(("active", "n"), [([4], 0), ([4, 9], 1)])
+def test_too_few_lags_between_active_layers_are_a_reason(active, n):
+    """What varies in one or two layers alone is not said not to vary."""
+    counts = np.random.default_rng(11).poisson(1.0, (4, 30, 50))
+    silent = np.setdiff1d(np.arange(30), active)
+    counts[:, silent] = 0
+    fit = multistep_depth(counts)
+    assert math.isnan(fit.b)
+    assert fit.reason == f"two active steps lie at {n} of the 15 distances, 3 needed"
 
 
 def test_slopes_follow_the_decay():

@@ -257,20 +257,25 @@ def test_whole_tokens_keep_every_column_and_with_it_b_depth():
 
 
 @denominators
-def test_shuffled_input_is_pooled_over_its_draws(denominator):
-    """Ratios are of the pooled edges, events the mean of draws, the surplus paired by window."""
-    A, draws = raster(), [raster(seed) for seed in (3, 4, 5)]
+def test_shuffled_input_is_averaged_over_its_draws(denominator):
+    """Ratios and events are means over draws, as the surplus is, which is paired by window."""
+    A, draws = raster(), [raster(3), raster(4), raster(5)[:, :, ::-1] * (np.arange(T) % 3 > 0)]
     found = shuffle_report(A, draws, resamples(), denominator=denominator)
+    alone = [branching(draw, denominator=denominator) for draw in draws]
+    for name in ("b_time", "b_depth", "b_tot", "b_time_count", "b_depth_count", "b_tot_count"):
+        expected = np.mean([getattr(each, name) for each in alone])
+        assert getattr(found.branching, name) == pytest.approx(expected, rel=1e-12)
     pooled = edge_sums(np.concatenate(draws)).values.sum(axis=(0, 1))
-    assert found.branching == branching_from_sums(pooled, denominator=denominator)
+    ratios = branching_from_sums(pooled, denominator=denominator)
+    assert found.branching.b_tot != pytest.approx(ratios.b_tot, rel=1e-3)  # control
     expected = np.mean([draw.sum(axis=(0, 2)) for draw in draws], axis=0)
     np.testing.assert_allclose(found.events_layers, expected, rtol=1e-15)
     per_window = [null_sums(draw) for draw in draws]
     excess = paired_excess(null_sums(A), per_window, resamples(), denominator=denominator)
     assert found.excess == excess
     assert found.n_draws == 3
-    alone = shuffle_report(A, draws[:1], resamples(), denominator=denominator)
-    assert alone.branching != found.branching  # control
+    first = shuffle_report(A, draws[:1], resamples(), denominator=denominator)
+    assert first.branching == alone[0]
 
 
 def test_a_raster_compared_with_itself_has_no_excess():

@@ -173,6 +173,36 @@ def test_gates():
     assert "wide" in failed(crackling(noisy, duration, window=window, resamples=resamples))
 
 
+def test_avalanches_of_one_window_have_no_interval():
+    """One window of 64 that holds them all is drawn in 64 % of resamples: gamma has no interval."""
+    rng = np.random.default_rng(12)
+    size, duration, _ = planted(rng, 1.4)
+    resamples = Resamples.draw(64, 300, rng)
+    one = crackling(size, duration, window=np.full(len(size), 7), resamples=resamples)
+    defined = np.isfinite(one.replicates).sum()
+    assert 0.55 < defined / 300 < 0.75
+    assert np.isnan([one.interval.low, one.interval.high]).all()
+    assert not one.passed
+    assert one.reason == f"gamma has no interval: {defined} of 300 replicates are defined"
+    window = rng.integers(0, 64, len(size))  # control
+    assert crackling(size, duration, window=window, resamples=resamples).passed
+
+
+def test_a_single_window_passes_no_gate():
+    """Neither gamma nor the relation has an interval of no width, and both say why."""
+    rng = np.random.default_rng(13)
+    size, duration, window = planted(rng, 1.4, n_windows=1)
+    resamples = Resamples.draw(1, 100, rng)
+    fit = crackling(size, duration, window=window, resamples=resamples)
+    assert not fit.passed
+    assert fit.reason == "gamma has no interval: one window cannot be resampled"
+    fits = {"size_fit": fit_tail(size, xmin=50), "duration_fit": fit_tail(duration, xmin=1)}
+    relation = exponent_relation(size, duration, window, resamples, **fits)
+    assert math.isfinite(relation.dcc_signed)
+    assert math.isnan(relation.interval.width)
+    assert relation.reason == "gamma − gamma_pred has no interval: one window cannot be resampled"
+
+
 def test_nothing_to_fit_is_nan_with_a_reason():
     """No avalanches, or avalanches of one span, have no slope."""
     resamples = Resamples.draw(1, 10, np.random.default_rng(0))

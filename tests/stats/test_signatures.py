@@ -522,6 +522,16 @@ def test_the_planted_case_is_supported_at_its_crossing():
     assert crossing == pytest.approx(PLANTED.crossing(0.7, 1.3), abs=0.03)
 
 
+def test_a_single_window_supports_no_crossing():
+    """One window of the planted process crosses one too, and determines nothing."""
+    rng = np.random.default_rng(2)
+    verdict, crossing = crossing_verdict(lambda gain: PLANTED.draw(1, gain, rng), rng)
+    assert math.isfinite(crossing)
+    assert verdict.numbers["bracketed"] == 1
+    assert verdict.verdict == NOT_SUPPORTED
+    assert "one window cannot be resampled" in verdict.reason
+
+
 def test_the_same_rasters_shuffled_are_not_supported():
     """Control: permuted rows of the planted rasters have neither a crossing nor depth."""
     rng = np.random.default_rng(2)

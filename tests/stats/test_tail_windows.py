@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 from scipy.stats import binom
 
 from avalattice.errors import ArrayError
@@ -30,8 +31,24 @@ def correlated_windows(rng, n_windows: int = 60, per_window: int = 40) -> tuple[
     return x.ravel(), np.repeat(np.arange(n_windows), per_window)
 
 
-def test_interpolated_exponents_equal_fitted_ones():
-    """The alpha of a mean log is the maximum-likelihood alpha, interpolated or not."""
+@pytest.mark.parametrize(("low", "high"), [(0.1, 5.3), (5.0, 5.3), (2.0, 3.0)])
+def test_exponents_of_bounded_supports_are_the_roots(low, high):
+    """On [1, 256] E[log x] under the found exponent is the mean, from near zero to near log 256."""
+    log_x = np.log(np.arange(1, 257))
+
+    def excess(alpha: float, mean: float) -> float:
+        weight = np.exp(-alpha * log_x - np.max(-alpha * log_x))
+        return float(weight @ log_x / weight.sum() - mean)
+
+    means = np.linspace(low, high, 200)
+    roots = [brentq(excess, -60, 60, args=(mean,), xtol=1e-12) for mean in means]
+    np.testing.assert_allclose(alpha_from_mean_log(means, 1, 256), roots, atol=1e-6)
+    others = alpha_from_mean_log(means + 1e-4, 1, 256)  # control: near means are told apart
+    assert np.abs(others - roots).min() > 1e-5
+
+
+def test_exponents_of_mean_logs_equal_fitted_ones():
+    """The alpha of a mean log is the maximum-likelihood alpha, of many or of few."""
     rng = np.random.default_rng(19)
     for xmax in (None, 1000):
         law = power_law(2.0, xmin=3, xmax=xmax)

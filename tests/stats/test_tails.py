@@ -165,6 +165,20 @@ def test_goodness_of_fit_keeps_what_lies_under_xmin():
     assert fit_tail(x, xmin=1, gof_reps=20, rng=rng).ks_p < 0.1
 
 
+def test_undefined_distances_of_the_bootstrap_count_neither_way(monkeypatch):
+    """A replicate of a single value is left out of both counts; of nothing else there is no p."""
+    x = power_law(2.5).sample(300, np.random.default_rng(18))
+
+    def p(*distances: float) -> float:
+        found = iter([(1, 2.5, 0.1), *((1, 2.5, distance) for distance in distances)])
+        monkeypatch.setattr("avalattice.stats.tails.best_tail", lambda *_: next(found))
+        return fit_tail(x, gof_reps=len(distances), rng=np.random.default_rng(1)).ks_p
+
+    assert p(0.2, 0.05) == pytest.approx(2 / 3)
+    assert p(math.nan, 0.2, math.nan, 0.05) == pytest.approx(2 / 3)
+    assert math.isnan(p(math.nan, math.nan))
+
+
 def test_the_bootstrap_depends_on_its_stream_alone():
     """The same generator gives the same p; without one there is an error, without reps none."""
     x = power_law(2.5).sample(300, np.random.default_rng(18))

@@ -14,8 +14,13 @@ from avalattice.lattice.branching import EdgeSums, branching, edge_sums
 from avalattice.lattice.null_moments import branching_null_exact
 from avalattice.lattice.susceptibility import susceptibility
 from avalattice.stats.bootstrap import Resamples, percentile_interval
-from avalattice.stats.summary import summarise
-from avalattice.stats.transfer import perplexity, transfer_statistics, undefined
+from avalattice.stats.summary import NO_CHI_INTERVAL, summarise
+from avalattice.stats.transfer import (
+    perplexity,
+    transfer_statistics,
+    undefined,
+    without_interval,
+)
 
 C, N, L, T = 3, 12, 4, 20
 D_FF = np.full(L, 50)
@@ -107,6 +112,23 @@ def test_a_raster_without_events_has_reasons_and_a_perplexity() -> None:
     assert np.isfinite(found["ppl"].value[2])
     value, interval = found["b_tot"].difference(0, 2)
     assert np.isnan([value, interval.low, interval.high]).all()
+
+
+def test_what_is_defined_may_have_no_interval() -> None:
+    """Equal totals leave chi without one, events in one window the branching ratios."""
+    A = counts()
+    A[0] = 2
+    A[1, 1:] = 0
+    found, _ = measured(A, losses())
+    assert undefined(found, 0) is None
+    assert (found["chi"].value[0], without_interval(found, 0)) == (0, NO_CHI_INTERVAL)
+    assert np.isnan(found["chi"].interval_of(0).width)
+    said = without_interval(found, 1)
+    assert said is not None
+    names = "b_time, b_depth, b_tot, delta_b_tot, delta_b_depth_shift"
+    assert said.startswith(f"no interval of {names}")
+    assert "nll_mean" not in said
+    assert without_interval(measured(counts(), losses())[0], 0) is None  # control
 
 
 def test_a_perplexity_that_float64_cannot_hold_is_undefined() -> None:

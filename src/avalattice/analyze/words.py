@@ -198,6 +198,11 @@ def _branching(row: Row, nulls: Row, *, adjusted: bool) -> Iterator[str]:
             f"{_interval(row, surplus)}{'' if p is None else f', {name_p} {_p(p)}'}"
         )
         yield from _line(name, words, "" if row[name] is not None else _NO_ANCESTORS)
+    yield from _line(
+        "tokens",
+        f"the surplus of b_time has p {_p(row['delta_b_time_p_tokens'])} when tokens are permuted "
+        "with all their layers",
+    )
     if nulls["b_depth_token_id_exact"] is not None:
         yield from _line(
             "token ids",
@@ -208,7 +213,8 @@ def _branching(row: Row, nulls: Row, *, adjusted: bool) -> Iterator[str]:
         )
     yield from _line(
         "b_depth_mr",
-        f"{_number(row['b_depth_mr'])} by multistep regression",
+        f"{_number(row['b_depth_mr'])} by multistep regression; tokens that are loud in all layers "
+        "raise it",
         row["b_depth_mr_reason"],
     )
 
@@ -233,10 +239,11 @@ def _tail(row: Row) -> str:
     state = "ok" if row["status"] == STATUS_OK else f"not assessable, {row['reason']}"
     fit = "" if row["ks_p"] is None else f", KS p {_p(row['ks_p'])}"
     best = row["best_family"] or "none"
-    return (
+    words = (
         f"alpha {alpha}, permuted {null}; from xmin {row['xmin']} on, n {row['n_tail']:,}, "
         f"{_number(row['decades'])} decades; best family {best}{fit}; {state}"
     )
+    return words if row["alpha_null_perm"] is not None else f"{words}; {row['parameters_reason']}"
 
 
 def _gamma(row: Row) -> str:

@@ -19,12 +19,13 @@ from avalattice.stats.avalanche_statistics import (
     AvalancheStatistics,
     WindowTail,
 )
-from avalattice.stats.bootstrap import Interval, Resamples
+from avalattice.stats.bootstrap import Interval, Resamples, no_interval
 from avalattice.stats.tail_laws import Family
 from avalattice.stats.tails import TailFit
 
 SIZE, SPAN = "size", "span_tokens"
 """The fitted variables."""
+_NO_GOODNESS = "no ks_p: no replicates of the goodness of fit"
 _NO_INTERIOR = "gamma_interior is undefined: too few avalanches lie inside the border"
 
 
@@ -113,6 +114,7 @@ def tail_rows(
             "variable": variable,
             **_tail_columns(tail),
             **_null_columns("alpha_null_perm", exponent),
+            "parameters_reason": _missing_parameters(tail, exponent),
         }
 
 
@@ -139,6 +141,19 @@ def _tail_columns(tail: WindowTail) -> dict[str, Any]:
         "status": fit.status,
         "reason": fit.reason or None,
     }
+
+
+def _missing_parameters(tail: WindowTail, null: NullExponent) -> str | None:
+    """Why numbers are undefined though the fit is assessable, or what a null's rest on."""
+    fit = tail.fit
+    said = [f"{family}: {law.reason}" for family, law in fit.fits.items() if law.reason]
+    if math.isnan(tail.alpha_interval.low) and not math.isnan(fit.alpha):
+        said.append(no_interval(["alpha"]))
+    if math.isnan(fit.ks_p) and not math.isnan(fit.ks):
+        said.append(_NO_GOODNESS)
+    if null.reason:
+        said.append(f"alpha_null_perm is {null.reason}")
+    return "; ".join(said) or None
 
 
 def _likelihoods(fit: TailFit) -> dict[str, float]:
@@ -177,8 +192,8 @@ def crackling_row(
         relation.reason,
         collapse.reason,
         _NO_INTERIOR if math.isnan(crackling.gamma_interior) else "",
-        _why_no_mean("permuted rows", null.gamma),
-        _why_no_mean("permuted tokens", whole_tokens.gamma),
+        _undefined_draws("permuted rows", null.gamma),
+        _undefined_draws("permuted tokens", whole_tokens.gamma),
     )
     return {
         **shared,
@@ -203,9 +218,9 @@ def crackling_row(
     }
 
 
-def _why_no_mean(draws: str, gamma: NullExponent) -> str:
-    """Why no draw of a null has a gamma; empty where one has."""
-    return f"gamma of {draws} is {gamma.reason}" if math.isnan(gamma.mean) else ""
+def _undefined_draws(draws: str, gamma: NullExponent) -> str:
+    """How many draws of a null have no gamma; empty where all have one."""
+    return f"gamma of {draws} is {gamma.reason}" if gamma.reason else ""
 
 
 def _null_columns(name: str, exponent: NullExponent) -> dict[str, float]:

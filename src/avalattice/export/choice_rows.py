@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -140,19 +141,20 @@ def choice_rows(
 def _accuracy(found: ChoiceComparison, scoring: Scoring, row: ComparedGain) -> dict[str, Any]:
     """What was measured at the row's gain."""
     names = ("accuracy", "accuracy_norm")
+    margin, covers_chance, reason = None, None, row.reason
     if row.gain is None:
         columns = _nothing(*names)
-        margin, covers_chance = None, None
     else:
         summary = found.summaries[scoring, row.gain]
         columns = {k: v for n in names for k, v in _estimate(n, getattr(summary, n)).items()}
         margin = summary.mean_logprob_correct_minus_incorrect.value
-        covers_chance = summary.covers_chance
+        reason = _without_interval(summary.accuracy)
+        covers_chance = None if reason else summary.covers_chance
     return {
         **columns,
         "mean_logprob_correct_minus_incorrect": margin,
         "covers_chance": covers_chance,
-        "reason": row.reason,
+        "reason": reason,
     }
 
 
@@ -166,8 +168,12 @@ def _difference(found: ChoiceComparison, scoring: Scoring, row: ComparedGain) ->
         **_estimate("accuracy_diff", change.accuracy),
         "mcnemar_p": change.mcnemar_p,
         "p_adj": found.adjusted[scoring, row.gain],
-        "diff_reason": None,
+        "diff_reason": _without_interval(change.accuracy),
     }
+
+
+def _without_interval(estimate: Estimate) -> str | None:
+    return "one question has no interval" if math.isnan(estimate.low) else None
 
 
 def _estimate(name: str, estimate: Estimate) -> dict[str, float | None]:

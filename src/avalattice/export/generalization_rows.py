@@ -20,9 +20,9 @@ from avalattice.export.tables import AppliedRates, Provenance, metrics_windows_r
 from avalattice.lattice.branching import EdgeSums
 from avalattice.lattice.null_sums import NULL_SUM_NAMES, null_sums_of_edges
 from avalattice.lattice.rasters import Condition
-from avalattice.stats.bootstrap import Interval
+from avalattice.stats.bootstrap import Interval, no_interval
 from avalattice.stats.summary import Summary
-from avalattice.stats.transfer import LOSS_NAMES, Replicated, undefined
+from avalattice.stats.transfer import LOSS_NAMES, Replicated, undefined, without_interval
 
 _RATES = ("achieved_rate_mean", "achieved_rate_max_abs_err")
 
@@ -93,7 +93,8 @@ def _measured(found: Transfer, row: ComparedGain) -> dict[str, Any]:
     for name in GENERALIZATION_NAMES:
         statistic = found.statistics[name]
         columns |= _with_interval(name, float(statistic.value[c]), statistic.interval_of(c))
-    return {**columns, "reason": undefined(found.statistics, c)}
+    said = (undefined(found.statistics, c), without_interval(found.statistics, c))
+    return {**columns, "reason": "; ".join(filter(None, said)) or None}
 
 
 def _differences(found: Transfer, row: ComparedGain) -> dict[str, Any]:
@@ -106,8 +107,14 @@ def _differences(found: Transfer, row: ComparedGain) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for column, name in names.items():
         columns |= _with_interval(column, *found.statistics[name].difference(first, second))
-    reasons = (undefined(found.statistics, c) for c in (first, second))
-    return {**columns, "diff_reason": next(filter(None, reasons), None)}
+    unsure = [
+        column
+        for column in names
+        if np.isnan(columns[f"{column}_ci_low"]) and not np.isnan(columns[column])
+    ]
+    missing = (undefined(found.statistics, c) for c in (first, second))
+    said = (next(filter(None, missing), None), no_interval(unsure))
+    return {**columns, "diff_reason": "; ".join(filter(None, said)) or None}
 
 
 def _with_interval(name: str, value: float | None, interval: Interval | None) -> dict[str, Any]:

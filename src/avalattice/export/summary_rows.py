@@ -134,6 +134,8 @@ def _joined(metric: Mapping[str, Any], null: Mapping[str, Any]) -> Row:
         **{name: metric[name] for name in _FROM_METRICS},
         **{name: null[name] for name in _FROM_NULLS},
         **tests,
+        "delta_b_time_z_tokens": null["z_time_tokens_exact"],
+        "delta_b_time_p_tokens": null["p_time_tokens_exact"],
         **ends,
     }
 

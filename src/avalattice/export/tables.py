@@ -17,7 +17,7 @@ from avalattice.events.targets import RateTargets
 from avalattice.export.schemas import INTERVAL_NAMES
 from avalattice.lattice.branching import SUM_NAMES, EdgeSums
 from avalattice.lattice.rasters import Condition
-from avalattice.stats.bootstrap import Interval
+from avalattice.stats.bootstrap import Interval, no_interval
 from avalattice.stats.summary import BRANCHING_NAMES, NO_CHI_INTERVAL, Summary
 
 
@@ -99,8 +99,16 @@ def metrics_rows(
     for c, condition in enumerate(conditions):
         ratios = {name: getattr(summary.branching, name)[c] for name in BRANCHING_NAMES}
         undefined = [name for name, value in ratios.items() if np.isnan(value)]
+        unsure = [
+            name
+            for name, interval in summary.branching_intervals.items()
+            if name not in undefined and np.isnan(interval.low[c])
+        ]
+        said = (f"no ancestors: {', '.join(undefined)}" if undefined else "", no_interval(unsure))
         chi = summary.susceptibility.chi[c]
-        no_interval = NO_CHI_INTERVAL if summary.without_chi_interval[c] else None
+        no_chi = NO_CHI_INTERVAL if summary.without_chi_interval[c] else None
+        if np.isnan(chi):
+            no_chi = "fewer than two windows, or no events"
         row: dict[str, Any] = {
             **vars(provenance),
             "cond_id": c,
@@ -120,9 +128,9 @@ def metrics_rows(
             "occupancy_max": summary.occupancy_layers[c].max(),
             "occupancy_layers": summary.occupancy_layers[c],
             **ratios,
-            "branching_reason": f"no ancestors: {', '.join(undefined)}" if undefined else None,
+            "branching_reason": "; ".join(filter(None, said)) or None,
             "chi": chi,
-            "chi_reason": "fewer than two windows, or no events" if np.isnan(chi) else no_interval,
+            "chi_reason": no_chi,
             "n_sequences": summary.n_windows,
             "few_windows": summary.few_windows,
         }

@@ -32,6 +32,7 @@ from avalattice.lattice.token_id_null import TokenStrata, check_token_ids
 
 _BLOCK_WORDS = 2**22
 """Random words drawn at a time: 16 MiB."""
+_TIE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,8 @@ def p_monte_carlo(observed: float, replicates: Float[np.ndarray, " R"]) -> float
 
     The mean is that of the R + 1 values, the observed one among them: under the null they are
     exchangeable, so p is valid for every R (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585).
+    Deviations that agree to 12 digits of the largest value are ties: on the two sides of the mean
+    equal ones differ in binary.
 
     Args:
         observed: b of the raster.
@@ -229,8 +232,10 @@ def p_monte_carlo(observed: float, replicates: Float[np.ndarray, " R"]) -> float
     0.25
     """
     values = np.append(replicates, observed)
+    if np.isnan(values).any():
+        return math.nan
     deviation = np.abs(values - values.mean())
-    return math.nan if np.isnan(deviation).any() else float(np.mean(deviation >= deviation[-1]))
+    return float(np.mean(deviation >= deviation[-1] - _TIE * np.abs(values).max()))
 
 
 def _permutation_ensemble(

@@ -14,6 +14,7 @@ from avalattice.errors import ModelError
 from avalattice.events.targets import RateTargets
 from avalattice.export.documents import GAINS_COINCIDE, GStarDocument, GStarEntry
 from avalattice.export.summary_rows import ablation_rows, missing_ablation_rows
+from avalattice.lattice.avalanches import check_component_count
 from avalattice.lattice.rasters import Condition, Rasters
 from avalattice.model.check import check_sites
 from avalattice.model.gain import intervention_target, layer_band
@@ -141,6 +142,8 @@ def _measured(
         resamples=draw_resamples(ctx, ctx.windows(WindowSet.CALIBRATION)),
         denominator=ctx.config.branching.denominator,
     )
+    for described in found.described.values():
+        check_component_count(described.table)
     target = str(intervention_target(condition.intervention_id))
     yield from ablation_rows(_shared(ctx), condition, g_condition, target, found)
 

@@ -17,7 +17,7 @@ from avalattice.canon import AdjacencyId
 from avalattice.lattice.branching import Denominator, edge_sums
 from avalattice.lattice.null_sums import excess_from_sums, null_sums_of_edges
 from avalattice.stats.avalanche_statistics import AvalancheDescription, describe_avalanches
-from avalattice.stats.bootstrap import Interval, Resamples
+from avalattice.stats.bootstrap import Interval, Resamples, no_interval
 from avalattice.stats.excess import excess_intervals
 from avalattice.stats.summary import NO_CHI_INTERVAL, summarise
 
@@ -69,11 +69,20 @@ def measure_ablation(
     )
     of_excess = excess_intervals(per_window, resamples, denominator=denominator)
     chi = summary.chi_interval
-    no_interval = NO_CHI_INTERVAL if summary.without_chi_interval[0] else None
-    reasons = (excess.reason, summary.susceptibility.reason, no_interval)
+    numbers = {name: float(getattr(excess, name)) for name in EXCESS}
+    unsure = [
+        name
+        for name, value in numbers.items()
+        if np.isnan(of_excess[name].low) and not np.isnan(value)
+    ]
+    reasons = (
+        excess.reason,
+        no_interval(unsure),
+        summary.susceptibility.reason,
+        NO_CHI_INTERVAL if summary.without_chi_interval[0] else None,
+    )
     return Ablation(
-        numbers={name: float(getattr(excess, name)) for name in EXCESS}
-        | {"chi": float(summary.susceptibility.chi[0])},
+        numbers=numbers | {"chi": float(summary.susceptibility.chi[0])},
         intervals={name: of_excess[name] for name in EXCESS}
         | {"chi": Interval(np.asarray(chi.low[0]), np.asarray(chi.high[0]))},
         achieved_rate_max_abs_err=float(np.abs(summary.rate_layers[0] - layer_rates).max()),

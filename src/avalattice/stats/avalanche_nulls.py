@@ -14,22 +14,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from avalattice.arrays import AnyCounts
-from avalattice.canon import AdjacencyId
+from avalattice.canon import CONST, AdjacencyId
 from avalattice.lattice.avalanches import avalanches
-from avalattice.stats.bootstrap import percentile_interval
+from avalattice.stats.bootstrap import LEVEL
 from avalattice.stats.scaling import crackling
-from avalattice.stats.tail_samples import Integers, unique_sample
+from avalattice.stats.tail_samples import Integers, tail_from, unique_sample
 from avalattice.stats.tail_scan import best_tail
+
+_CENTRAL: Final = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+_TAIL_NEEDED: Final = f": a tail needs {CONST.TAIL_FIT_MIN_TAIL_SAMPLES} avalanches"
 
 
 @dataclass(frozen=True)
 class NullExponent:
-    """One exponent of every draw; NaN where a draw leaves it undefined."""
+    """One exponent of every draw; NaN where a draw leaves it undefined.
+
+    Mean and range are those of the draws that have one, and NaN unless at least half of all do: a
+    few draws, those with the most avalanches, are no sample of the null.
+    """
 
     draws: Float[np.ndarray, " R"]
     """In the order of the draws."""
@@ -38,15 +46,22 @@ class NullExponent:
 
     @property
     def mean(self) -> float:
-        """Mean of the draws that have one; NaN if none has."""
-        defined = self.draws[~np.isnan(self.draws)]
+        """Mean of the draws."""
+        defined = self._defined
         return float(defined.mean()) if defined.size else math.nan
 
     @property
     def range(self) -> tuple[float, float]:
-        """The central 95 % of the draws that have one."""
-        interval = percentile_interval(self.draws) if self.draws.size else None
-        return (float(interval.low), float(interval.high)) if interval else (math.nan, math.nan)
+        """The central 95 % of the draws."""
+        defined = self._defined
+        low, high = np.quantile(defined, _CENTRAL) if defined.size else (math.nan, math.nan)
+        return float(low), float(high)
+
+    @property
+    def _defined(self) -> Float[np.ndarray, " D"]:
+        """The draws that have one; nothing where most have none."""
+        defined = self.draws[~np.isnan(self.draws)]
+        return np.asarray(defined if 2 * defined.size >= self.draws.size else defined[:0])
 
 
 @dataclass(frozen=True)
@@ -66,9 +81,10 @@ class NullAvalanches:
     n_draws: int
     """R."""
     alpha_size: NullExponent
-    """Tail exponent of sizes, xmin scanned in each draw."""
+    """Tail exponent of sizes, xmin scanned in each draw; undefined under
+    TAIL_FIT_MIN_TAIL_SAMPLES in the tail, as the data's is not assessable."""
     alpha_span: NullExponent
-    """Tail exponent of token spans on [1, T], xmin scanned in each draw."""
+    """The same of token spans, on [1, T]."""
     gamma: NullExponent
     """Size–duration exponent."""
     sizes: Histogram
@@ -106,7 +122,8 @@ def null_avalanches(
         sizes, spans = _pooled(sizes, size), _pooled(spans, span)
     columns = np.array(exponents, dtype=np.float64).reshape(-1, 3).T
     alpha_size, alpha_span, gamma_column = (
-        NullExponent(np.ascontiguousarray(column), _reason(column)) for column in columns
+        NullExponent(np.ascontiguousarray(column), _reason(column, needed))
+        for column, needed in zip(columns, (_TAIL_NEEDED, _TAIL_NEEDED, ""), strict=True)
     )
     return NullAvalanches(len(exponents), alpha_size, alpha_span, gamma_column, sizes, spans)
 
@@ -128,16 +145,18 @@ def _pooled(one: Histogram, other: Histogram) -> Histogram:
 
 
 def _alpha(histogram: Histogram, xmax: int | None) -> float:
-    """The exponent beyond the best xmin; NaN without a tail."""
+    """The exponent beyond the best xmin; NaN where too few avalanches lie there."""
     if not histogram.values.size:
         return math.nan
-    _, alpha, _ = best_tail(unique_sample(histogram.values, histogram.counts, xmax), None, xmax)
-    return alpha
+    sample = unique_sample(histogram.values, histogram.counts, xmax)
+    xmin, alpha, _ = best_tail(sample, None, xmax)
+    enough = tail_from(sample, xmin, xmax).n_from[0] >= CONST.TAIL_FIT_MIN_TAIL_SAMPLES
+    return alpha if enough else math.nan
 
 
-def _reason(draws: np.ndarray) -> str:
+def _reason(draws: np.ndarray, needed: str) -> str:
     """How many draws leave an exponent undefined, in words; empty where none does."""
     undefined = int(np.isnan(draws).sum())
     if not draws.size:
         return "no null raster was drawn"
-    return f"undefined in {undefined} of {len(draws)} null draws" if undefined else ""
+    return f"undefined in {undefined} of {len(draws)} null draws{needed}" if undefined else ""

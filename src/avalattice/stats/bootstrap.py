@@ -6,12 +6,15 @@ statistics that share a :class:`Resamples` are paired. The thresholds tau are he
 are those of the measurement given the thresholds.
 
 Few windows make intervals too narrow: at 8 windows a nominal 95 % covers about 88 % for a mean and
-67 % for chi. Callers flag intervals from fewer than FEW_WINDOWS windows.
+67 % for chi. Callers flag intervals from fewer than FEW_WINDOWS windows. One window has no interval
+at all: every resample of it is itself. Nor has a statistic that fewer than 95 % of the resamples
+define, say because all events lie in one window: those that do are no sample of what it may be.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +25,7 @@ from avalattice.errors import ArrayError
 
 LEVEL = 0.95
 _FURTHEST = math.log(1e6)
+_BLOCK_WINDOWS = 256
 
 
 @dataclass(frozen=True)
@@ -69,24 +73,58 @@ class Resamples:
         return self.n_windows < CONST.FEW_WINDOWS
 
     def sums(self, per_window: np.ndarray) -> Float64[np.ndarray, "R ..."]:
-        """Each replicate's sums, from per-window values [N, ...].
+        """Each replicate's sums, from per-window values [N, ...]; NaN of a single window.
 
         Raises:
             ArrayError: the number of windows is another.
         """
-        if len(per_window) != self.n_windows:
-            raise ArrayError(f"resamples of {self.n_windows} windows, values of {len(per_window)}")
-        return np.tensordot(self.weights, per_window, axes=1)
+        n = self.n_windows
+        if len(per_window) != n:
+            raise ArrayError(f"resamples of {n} windows, values of {len(per_window)}")
+        if n < 2:
+            return np.full((len(self.weights), *per_window.shape[1:]), np.nan)
+        # a product over more windows is summed in parts whose length depends on the number of
+        # threads (OpenBLAS: from 385 on), and with it the last digits of what is no whole number
+        starts = range(0, n, _BLOCK_WINDOWS)
+        blocks = [slice(start, start + _BLOCK_WINDOWS) for start in starts]
+        total = np.tensordot(self.weights[:, blocks[0]], per_window[blocks[0]], axes=1)
+        for block in blocks[1:]:
+            total += np.tensordot(self.weights[:, block], per_window[block], axes=1)
+        return total
+
+    def why_undefined(self, replicates: Float64[np.ndarray, " R"]) -> str:
+        """Why a statistic with these replicates has no interval, in words."""
+        if self.n_windows < 2:
+            return "one window cannot be resampled"
+        defined = np.count_nonzero(~np.isnan(replicates))
+        return f"{defined} of {len(replicates)} replicates are defined"
 
 
 def percentile_interval(replicates: np.ndarray, *, level: float = LEVEL) -> Interval:
-    """Percentile interval of replicates [R, ...]; undefined replicates are left out."""
+    """Percentile interval of replicates [R, ...], those that are undefined left out.
+
+    NaN where fewer than ``level`` of the replicates are defined: more than the interval's two tails
+    are then missing.
+    """
     tail = (1 - level) / 2
-    some = ~np.isnan(replicates).all(axis=0)
+    defined = np.count_nonzero(~np.isnan(replicates), axis=0)
+    enough = np.asarray(defined / max(len(replicates), 1) >= level)
     ends = np.full((2, *replicates.shape[1:]), np.nan)
-    if some.any():
-        ends[:, some] = np.nanquantile(replicates[:, some], [tail, 1 - tail], axis=0)
+    if enough.any():
+        ends[:, enough] = np.nanquantile(replicates[:, enough], [tail, 1 - tail], axis=0)
     return Interval(np.asarray(ends[0]), np.asarray(ends[1]))
+
+
+def no_interval(names: Sequence[str]) -> str:
+    """That numbers have no interval, and why, in words; empty without names.
+
+    >>> no_interval(["b_time", "b_tot"])
+    'no interval of b_time, b_tot: it needs two windows, and 95% of their resamples to define it'
+    """
+    if not names:
+        return ""
+    needed = f"it needs two windows, and {LEVEL:.0%} of their resamples to define it"
+    return f"no interval of {', '.join(names)}: {needed}"
 
 
 def studentised_log_interval(

@@ -24,7 +24,7 @@ from jaxtyping import Float64
 from avalattice.errors import ArrayError
 from avalattice.lattice.branching import Denominator
 from avalattice.lattice.null_sums import EXCESS_NAMES, Excess, excess_from_sums
-from avalattice.stats.bootstrap import Interval, Resamples, percentile_interval
+from avalattice.stats.bootstrap import Interval, Resamples, no_interval, percentile_interval
 
 _DELTA_OF = {
     "delta_excess_time": "delta_b_time",
@@ -44,7 +44,7 @@ class PairedExcess:
     intervals: dict[str, Interval]
     """Their intervals, paired by window."""
     reason: str | None
-    """Why values are NaN, if any is."""
+    """Why values or intervals are NaN, if any is."""
 
 
 def excess_intervals(
@@ -62,7 +62,8 @@ def excess_intervals(
         denominator: of the branching ratios.
 
     Returns:
-        intervals [*stack] by the names of ``EXCESS_NAMES``; NaN where no replicate is defined.
+        intervals [*stack] by the names of ``EXCESS_NAMES``; NaN where too few replicates are
+        defined.
 
     Raises:
         ArrayError: the number of windows is another, or the last axis does not hold these sums.
@@ -96,14 +97,18 @@ def paired_excess(
     stacks = (measured, *shuffled)
     rasters = [excess_from_sums(sums.sum(axis=-2), denominator=denominator) for sums in stacks]
     replicates = [_replicates(sums, resamples, denominator) for sums in stacks]
-    return PairedExcess(
-        values=_first_less_mean_of_others(rasters),
-        intervals={
-            name: percentile_interval(differences)
-            for name, differences in _first_less_mean_of_others(replicates).items()
-        },
-        reason=_why_undefined(*rasters),
-    )
+    values = _first_less_mean_of_others(rasters)
+    intervals = {
+        name: percentile_interval(differences)
+        for name, differences in _first_less_mean_of_others(replicates).items()
+    }
+    unsure = [
+        name
+        for name, interval in intervals.items()
+        if np.any(np.isnan(interval.low) & ~np.isnan(values[name]))
+    ]
+    said = (_why_undefined(*rasters), no_interval(unsure))
+    return PairedExcess(values, intervals, "; ".join(filter(None, said)) or None)
 
 
 def _check_draws(measured: np.ndarray, shuffled: Sequence[np.ndarray]) -> None:

@@ -8,7 +8,8 @@ definition: independent sites percolate at b_tot = 1.185 (ADJ_4N) and 0.815 (ADJ
 Whether the choice means anything is stated beside it. It is *identifiable* if b_tot − 1 changes
 sign inside the grid, in at least 95 % of the window-bootstrap replicates too, and the interval of
 the interpolated crossing lies inside the grid and is narrower than half of it. On a flat curve
-g* is an accident, and this says so.
+g* is an accident, and this says so. The crossing's interval is over the replicates that have one,
+and stands also where they are too few for g* to be identifiable; one window has none.
 """
 
 from __future__ import annotations
@@ -180,8 +181,8 @@ def _select(
         ]
     )
     crossing_interval = _pair(percentile_interval(crossing)) if len(crossing) else (np.nan, np.nan)
-    share = float(bracketed.sum()) / max(len(replicates), 1)
-    reason = _doubt(g, bool(_brackets(b_tot)), share, crossing_interval)
+    defined, share = (n / max(len(replicates), 1) for n in (len(whole), int(bracketed.sum())))
+    reason = _doubt(g, bool(_brackets(b_tot)), defined, share, crossing_interval)
     return GStar(
         gstar=gains[index],
         b_tot=float(b_tot[index]),
@@ -190,7 +191,7 @@ def _select(
         crossing=_crossing_nearest(g, b_tot, g[index]),
         crossing_interval=crossing_interval,
         slope=float(_slope(g, b_tot)),
-        slope_interval=_pair(percentile_interval(_slope(g, whole))),
+        slope_interval=_pair(percentile_interval(_slope(g, replicates))),
         share_bracketed=share,
         shares={gain: chosen.count(i) / max(len(chosen), 1) for i, gain in enumerate(gains)},
         identifiable=reason is None,
@@ -200,12 +201,18 @@ def _select(
 
 
 def _doubt(
-    g: np.ndarray, bracketed: bool, share: float, interval: tuple[float, float]
+    g: np.ndarray, bracketed: bool, defined: float, share: float, interval: tuple[float, float]
 ) -> str | None:
-    """Why g* is not identifiable; None if it is."""
+    """Why g* is not identifiable; None if it is.
+
+    ``defined`` is the share of replicates with a whole curve, ``share`` of those that change sign.
+    """
     low, high = interval
     if not bracketed:
         return "b_tot - 1 does not change sign inside the grid"
+    if defined < REPLICATES_BRACKETED_MIN:
+        alone = "" if defined else "; one window cannot be resampled"
+        return f"only {defined:.1%} of bootstrap replicates define b_tot at every gain{alone}"
     if share < REPLICATES_BRACKETED_MIN:
         return f"only {share:.1%} of bootstrap replicates change sign inside the grid"
     if not (g[0] < low and high < g[-1]):

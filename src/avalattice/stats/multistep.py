@@ -23,7 +23,9 @@ tokens (:func:`multistep_depth`). Short series settle the choice of mean:
 
 Slopes are pooled, sums of products over sums of squares, and lags weighted equally, as in the
 reference. Not handled: a drive that a series has in all its steps (a token that is loud in every
-layer) adds a constant to r_k and raises b; ``offset=True`` fits one, at the price of precision.
+layer) adds a constant to r_k and raises b, up to one where nothing is handed on at all;
+``offset=True`` fits one, at the price of precision. Slopes that do not differ beyond noise, or fall
+too slowly to be told from a constant, then have no b.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class MultistepBranching:
     slopes: Float[np.ndarray, " K"]
     """r_k."""
     lags: Int[np.ndarray, " K"]
-    """k, in steps."""
+    """k, in steps; with a mean per step, those at which two active steps lie."""
     residual: float
     """Root mean square of r_k − amplitude·b^k − offset."""
     reason: str
@@ -110,9 +112,17 @@ def multistep_branching(
             f"{length}, found {largest}"
         )
     lags = np.arange(1, largest + 1)
+    if mean == "step" and series.any():
+        lags = _between_active(series, lags)
+        if len(lags) <= n_parameters:
+            reason = (
+                f"two active steps lie at {len(lags)} of the {largest} distances, "
+                f"{n_parameters + 1} needed"
+            )
+            return _without_decay(lags, np.full(len(lags), np.nan), reason)
     slopes = _step_slopes(series, lags) if mean == "step" else _slopes(series, lags, mean)
     noise = 1 / np.sqrt(len(series) * (length - lags))
-    reason = _undefined(slopes, noise)
+    reason = _undefined(slopes, noise, offset=offset)
     return _without_decay(lags, slopes, reason) if reason else _decay(lags, slopes, offset=offset)
 
 
@@ -180,10 +190,17 @@ def _slopes(series: Floats, lags: Ints, mean: Mean) -> Floats:
     return np.array(slopes)
 
 
+def _between_active(series: Floats, lags: Ints) -> Ints:
+    """The lags at which two steps with activity lie; others have no slope."""
+    active = np.flatnonzero(series.any(axis=0))
+    return np.intersect1d(lags, active - active[:, np.newaxis])
+
+
 def _step_slopes(series: Floats, lags: Ints) -> Floats:
     """r_k from deviations in units of each step's mean: mean covariance over mean variance.
 
-    Steps without activity are left out. One variance serves all lags, since steps may differ in it.
+    Steps without activity are left out; two with some must lie at each lag. One variance serves all
+    lags, since steps may differ in it.
     """
     means = series.mean(axis=0)
     active = means > 0
@@ -199,15 +216,18 @@ def _step_slopes(series: Floats, lags: Ints) -> Floats:
     return mean[1:] / mean[0] if varies else np.full(len(lags), np.nan)
 
 
-def _undefined(slopes: Floats, noise: Floats) -> str:
+def _undefined(slopes: Floats, noise: Floats, *, offset: bool) -> str:
     """Why slopes have no decay to be followed, in words; empty where they may have one.
 
     ``noise`` is the standard error of a slope between independent series, [K].
     """
     if not np.all(np.isfinite(slopes)):
         return "activity does not vary"
-    stands_out = np.any(np.abs(slopes) > _CLEAR_OF_NOISE * noise)
-    return "" if stands_out else "no slope stands out from sampling noise"
+    if not np.any(np.abs(slopes) > _CLEAR_OF_NOISE * noise):
+        return "no slope stands out from sampling noise"
+    if offset and not np.any(np.abs(slopes - slopes.mean()) > _CLEAR_OF_NOISE * noise):
+        return "slopes differ by no more than sampling noise: the offset leaves no decay"
+    return ""
 
 
 def _without_decay(lags: Ints, slopes: Floats, reason: str) -> MultistepBranching:
@@ -223,6 +243,8 @@ def _decay(lags: Ints, slopes: Floats, *, offset: bool) -> MultistepBranching:
         return _without_decay(lags, slopes, "the slopes do not follow a decay")
     bracket = (_B_GRID[best - 1], _B_GRID[best + 1])
     b = float(minimize_scalar(lambda x: loss(x)[0], bounds=bracket, options={"xatol": 1e-10}).x)
+    if offset and abs(b - 1) <= _B_GRID[1] - _B_GRID[0]:
+        return _without_decay(lags, slopes, "so slow a decay cannot be told from an offset")
     squares, (amplitude, constant) = loss(b)
     scale = -1 / math.log(b) if b < 1 else math.inf
     residual = math.sqrt(squares / len(lags))

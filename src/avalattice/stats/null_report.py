@@ -211,7 +211,7 @@ class ShuffleReport:
     """The same thresholds on shuffled input: what order adds to the surplus over permutation."""
 
     branching: Branching
-    """Branching ratios, pooled over draws."""
+    """Branching ratios, mean over draws."""
     events_layers: Float64[np.ndarray, " L"]
     """Events of each layer, mean over draws."""
     excess: PairedExcess
@@ -241,9 +241,11 @@ def shuffle_report(
     excess = paired_excess(
         null_sums(A), [null_sums(draw) for draw in shuffled], resamples, denominator=denominator
     )
-    edges = np.sum([edge_sums(draw).values for draw in shuffled], axis=0)
+    edges = np.stack([edge_sums(draw).values.sum(axis=0) for draw in shuffled])
+    of_draws = vars(branching_from_sums(edges.sum(axis=1), denominator=denominator))
+    means = {name: np.asarray(ratios.mean()) for name, ratios in of_draws.items()}
     return ShuffleReport(
-        branching=branching_from_sums(edges.sum(axis=(0, 1)), denominator=denominator),
+        branching=Branching(**means),
         events_layers=edges[..., _EVENTS].sum(axis=0) / len(shuffled),
         excess=excess,
         n_draws=len(shuffled),

@@ -129,7 +129,10 @@ def crackling(
         replicates = _weighted_slope(resamples.sums(n), resamples.sums(total), span)[0]
         interval = percentile_interval(replicates)
     interior, share = _border(size, duration, touches_border)
-    reason = _failed_gates(gamma, int(used.sum()), interval)
+    unsure = "no windows were given, so gamma has no interval"
+    if resamples is not None and replicates is not None:
+        unsure = f"gamma has no interval: {resamples.why_undefined(replicates)}"
+    reason = _failed_gates(gamma, int(used.sum()), interval, unsure)
     return Crackling(
         gamma=gamma,
         interval=interval,
@@ -211,8 +214,11 @@ def _border(
     return interior.gamma, float(size[outer].sum() / size.sum())
 
 
-def _failed_gates(gamma: float, n_points: int, interval: Interval | None) -> str:
-    """What keeps gamma from being relied on, in words; empty where nothing does."""
+def _failed_gates(gamma: float, n_points: int, interval: Interval | None, unsure: str) -> str:
+    """What keeps gamma from being relied on, in words; empty where nothing does.
+
+    ``unsure`` says why there is no interval, where there is none.
+    """
     failed = []
     if n_points < CONST.CRACKLING_MIN_POINTS:
         failed.append(
@@ -221,9 +227,9 @@ def _failed_gates(gamma: float, n_points: int, interval: Interval | None) -> str
         )
     if math.isnan(gamma):
         return "; ".join([*failed, "a slope needs two spans"])
-    if interval is None:
-        failed.append("no windows were given, so gamma has no interval")
-    elif not interval.width <= CONST.BOOTSTRAP_CI_WIDTH_MAX:
+    if interval is None or np.isnan(interval.width):
+        failed.append(unsure)
+    elif interval.width > CONST.BOOTSTRAP_CI_WIDTH_MAX:
         failed.append(
             f"gamma's interval is {interval.width:.3g} wide, {CONST.BOOTSTRAP_CI_WIDTH_MAX} allowed"
         )
@@ -281,13 +287,17 @@ def exponent_relation(
     )
     assert measured.replicates is not None
     differences = measured.replicates - gamma_predicted(alpha_size, alpha_duration)
+    interval = percentile_interval(differences)
+    reason = _missing(size_fit, duration_fit, measured, predicted)
+    if not reason and np.isnan(interval.width):
+        reason = f"gamma − gamma_pred has no interval: {resamples.why_undefined(differences)}"
     return ExponentRelation(
         gamma_predicted=predicted,
         dcc_signed=measured.gamma - predicted,
-        interval=percentile_interval(differences),
+        interval=interval,
         replicates=differences,
         few_windows=resamples.few_windows,
-        reason=_missing(size_fit, duration_fit, measured, predicted),
+        reason=reason,
     )
 
 

@@ -7,51 +7,30 @@ not independent, so that the interval over windows is the one to quote, not the 
 
 from __future__ import annotations
 
-import math
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
-from scipy.interpolate import CubicSpline
 
-from avalattice.arrays import Floats
 from avalattice.errors import ArrayError
 from avalattice.stats.bootstrap import LEVEL, Interval, Resamples, percentile_interval
 from avalattice.stats.power_sums import solve_alpha
 from avalattice.stats.tail_samples import Integers, check_integers, check_support
 
-_INTERPOLATION_NODES: Final = 65
-
 
 def alpha_from_mean_log(
     mean_log: Float[np.ndarray, " R"], xmin: int, xmax: int | None = None
 ) -> Float[np.ndarray, " R"]:
-    """Exponent of the power law on [xmin, xmax] whose E[log x] is mean_log, by interpolation.
+    """Exponent of the power law on [xmin, xmax] whose E[log x] is mean_log.
 
-    With xmin kept, the likelihood depends on a tail's mean log alone. The score's root is found at
-    equidistant values of log(mean_log − log xmin) and joined by a cubic spline (relative error
-    about 1e-8 where means differ tenfold). NaN where no exponent has that mean.
+    With xmin kept, the likelihood depends on a tail's mean log alone. Every mean's exponent is the
+    score's own root: 2,000 take 10 ms, and on a bounded support interpolation loses digits near
+    log xmax, where the exponent falls without bound. NaN where no exponent has that mean.
     """
     check_support(xmin, xmax)
-    excess = np.asarray(mean_log, dtype=np.float64) - math.log(xmin)
-    top = math.inf if xmax is None else math.log(xmax / xmin)
-    alpha = np.full_like(excess, np.nan)
-    defined = (excess > 0) & (excess < top)
-    wanted = np.log(excess[defined])
-
-    def solve(log_excess: Floats) -> Floats:
-        mean_log = np.exp(log_excess) + math.log(xmin)
-        return solve_alpha(mean_log, np.full_like(mean_log, xmin), xmax)
-
-    if wanted.size > _INTERPOLATION_NODES and np.ptp(wanted) > 0:
-        nodes = np.linspace(wanted.min(), wanted.max(), _INTERPOLATION_NODES)
-        roots = solve(nodes)
-        if np.all(np.isfinite(roots)):  # a hair under log xmax there is no exponent
-            alpha[defined] = CubicSpline(nodes, roots)(wanted)
-            return alpha
-    alpha[defined] = solve(wanted)
-    return alpha
+    means = np.asarray(mean_log, dtype=np.float64)
+    return solve_alpha(means, np.full_like(means, xmin), xmax)
 
 
 def tail_sums_by_window(

@@ -59,7 +59,8 @@ class TailFit:
     ks: float
     """Largest |S(x) − F(x)| over the integers of the tail."""
     ks_p: float
-    """Share of bootstrap distances at least as large, (1 + #)/(1 + gof_reps); NaN without any."""
+    """Share of bootstrap distances at least as large, (1 + #)/(1 + gof_reps), those that are
+    undefined left out of both; NaN without any."""
     fits: Mapping[Family, TailLaw]
     """All four families on [xmin, xmax]; empty where the tail holds fewer than two values."""
     comparisons: Mapping[Family, Comparison]
@@ -241,11 +242,14 @@ def _goodness_of_fit(
     """Semi-parametric bootstrap of the KS distance, Clauset et al. 2009, section 4.1.
 
     A sample is drawn from the power law with the tail's probability, else from what was observed
-    under xmin, and is fitted as the data were.
+    under xmin, and is fitted as the data were. Where that has no distance it is left out.
     """
     xmin = None if scan else law.xmin
-    distances = [best_tail(_redraw(sample, law, rng), xmin, law.xmax)[2] for _ in range(reps)]
-    return (1 + sum(distance >= ks for distance in distances)) / (1 + reps)
+    drawn = [best_tail(_redraw(sample, law, rng), xmin, law.xmax)[2] for _ in range(reps)]
+    distances = [distance for distance in drawn if not math.isnan(distance)]
+    if not distances:
+        return math.nan
+    return (1 + sum(distance >= ks for distance in distances)) / (1 + len(distances))
 
 
 def _redraw(sample: Sample, law: TailLaw, rng: np.random.Generator) -> Sample:

@@ -24,8 +24,8 @@ from jaxtyping import Float64
 from avalattice.errors import ArrayError
 from avalattice.lattice.branching import Denominator, EdgeSums
 from avalattice.lattice.null_sums import excess_from_sums, null_sums_of_edges
-from avalattice.stats.bootstrap import Interval, Resamples, percentile_interval
-from avalattice.stats.summary import Summary
+from avalattice.stats.bootstrap import Interval, Resamples, no_interval, percentile_interval
+from avalattice.stats.summary import NO_CHI_INTERVAL, Summary
 
 LOSS_NAMES = ("nll", "n_predicted_tokens")
 """The sums of a window's loss, in the order of their axis."""
@@ -130,6 +130,18 @@ def undefined(found: Mapping[str, Replicated], c: int) -> str | None:
     missing = [name for name, statistic in found.items() if np.isnan(statistic.value[c])]
     reasons = dict.fromkeys(_REASONS[name] for name in missing)
     return f"{', '.join(missing)}: {'; '.join(reasons)}" if missing else None
+
+
+def without_interval(found: Mapping[str, Replicated], c: int) -> str | None:
+    """Which statistics of one condition are defined and their intervals are not, and why."""
+    missing = [
+        name
+        for name, statistic in found.items()
+        if np.isnan(statistic.interval_of(c).width) and not np.isnan(statistic.value[c])
+    ]
+    said = [no_interval([name for name in missing if name != "chi"])]
+    said += [NO_CHI_INTERVAL] if "chi" in missing else []
+    return "; ".join(filter(None, said)) or None
 
 
 def _replicated(

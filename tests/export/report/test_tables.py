@@ -118,6 +118,19 @@ def test_a_dash_says_why():
     assert not row["b_tot"].is_null
 
 
+def test_a_second_column_may_say_why_too():
+    """Of a tail fit that is ok, a dash has the reason of single numbers behind it."""
+    words = TABLE_WORDS[schemas.T04_TAIL_FITS.name]
+    for reason, further, said in (
+        (None, "no replicates", "no replicates"),
+        ("one value", None, "one value"),
+        ("one value", "no replicates", "one value; no replicates"),
+    ):
+        given = {"ks_p": None, "reason": reason, "parameters_reason": further}
+        row = some_row(schemas.T04_TAIL_FITS, np.random.default_rng(0), **given)
+        assert shown([row], words)[0]["ks_p"].full == said
+
+
 SAID_ELSEWHERE = {"excluded", "tau0_baseline", "rate_match_tol_abs"}
 """Columns whose meaning says when they are undefined."""
 

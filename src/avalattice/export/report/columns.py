@@ -321,7 +321,7 @@ _REASONS: Final = (
 )
 """Part of a column's name, and the column that says why such a number is undefined."""
 _FURTHER: Final = {"reason": "parameters_reason"}
-"""Where the first column is silent, another that may say why."""
+"""A column of reasons, and another that adds to it."""
 
 
 def reason_column(name: str, known: frozenset[str]) -> str | None:
@@ -343,4 +343,4 @@ def why_undefined(row: Mapping[str, Any], name: str, known: frozenset[str]) -> s
     """
     first = reason_column(name, known)
     columns = [column for column in (first, _FURTHER.get(first or "")) if column in known]
-    return next((str(row[column]) for column in columns if row[column]), None)
+    return "; ".join(str(row[column]) for column in columns if row[column]) or None

@@ -68,7 +68,7 @@ T01_SUMMARY = TableSchema(
         Column("occupancy_min", F64, "smallest p of a layer", low=0, high=1),
         Column("occupancy_max", F64, "largest p of a layer", low=0, high=1),
         *(number(name, "branching ratio", RATIO, 0) for name in BRANCHING_NAMES),
-        reason("branching_reason", "a branching ratio is undefined"),
+        reason("branching_reason", "a branching ratio or its interval is undefined"),
         number("b_time_perm_exact", "expected under permutation", RATIO, 0),
         number("b_depth_perm_exact", "expected under permutation", RATIO, 0),
         number("b_tot_perm_exact", "expected under permutation", RATIO, 0),
@@ -79,15 +79,25 @@ T01_SUMMARY = TableSchema(
         number("b_tot_shift", "of one shifted raster", RATIO, 0),
         *(number(name, "surplus over the null", RATIO) for name in DELTA_NAMES),
         *(column for name in TESTED_NAMES for column in _test(name)),
+        number("delta_b_time_z_tokens", "delta_b_time, permuting whole tokens with all layers"),
+        Column(
+            "delta_b_time_p_tokens", F64, "its p, two-sided and normal", "", 0, 1, nullable=True
+        ),
         reason("null_reason", "a number of the nulls is undefined"),
         number("b_tot_tokshuffle", "of shuffled input at the same tau", RATIO, 0),
         number("achieved_rate_tokshuffle", "of shuffled input, mean over layers", RATE, 0),
         number("delta_excess_tokshuffle", "surplus less that of shuffled input", RATIO),
         reason("tokshuffle_reason", "a number of the shuffled input is undefined"),
-        number("b_depth_mr", "layer-to-layer ratio by multistep regression", RATIO, 0),
+        number(
+            "b_depth_mr",
+            "layer-to-layer ratio by multistep regression; near one, without any propagation, "
+            "where tokens are loud in all layers at once",
+            RATIO,
+            0,
+        ),
         reason("b_depth_mr_reason", "b_depth_mr is undefined"),
         number("chi", "Fano factor of window totals", "events", 0),
-        reason("chi_reason", "chi is undefined"),
+        reason("chi_reason", "chi or its interval is undefined"),
         number("crackling_gamma", "slope of log mean size on log span"),
         number("crackling_ci_low", "lower end of its interval"),
         number("crackling_ci_high", "upper end of its interval"),
@@ -125,7 +135,7 @@ T02_GENERALIZATION = TableSchema(
                 *interval(f"{name}_diff"),
             )
         ),
-        reason("diff_reason", "there is no difference"),
+        reason("diff_reason", "there is no difference, or no interval of one"),
         *WINDOW_COUNT,
     ),
 )
@@ -164,7 +174,7 @@ T03_ARC = TableSchema(
             1,
             nullable=True,
         ),
-        reason("diff_reason", "there is no difference"),
+        reason("diff_reason", "there is no difference, or no interval of one"),
         Column("prompt_template_id", TEXT, "how questions are put"),
     ),
 )
@@ -179,7 +189,9 @@ T04_TAIL_FITS = TableSchema(
         ADJACENCY,
         Column("variable", TEXT, "size, in events, or span_tokens, in tokens"),
         Column("xmin", I64, "smallest value of the tail", low=1, nullable=True),
-        Column("xmax", I64, "largest value that can occur", low=1, nullable=True),
+        Column(
+            "xmax", I64, "largest value that can occur; null where unbounded", low=1, nullable=True
+        ),
         Column("n_samples", I64, "avalanches", low=0),
         Column("n_tail", I64, "avalanches in the tail", low=0),
         number("decades", "log10(largest / xmin)", "", 0),
@@ -203,11 +215,19 @@ T04_TAIL_FITS = TableSchema(
             )
         ),
         Column("best_family", TEXT, "smallest Bayesian criterion", nullable=True),
-        number("alpha_null_perm", "exponent of permuted rasters, mean over draws"),
+        number(
+            "alpha_null_perm",
+            "exponent of permuted rasters, mean over the draws with "
+            f"{CONST.TAIL_FIT_MIN_TAIL_SAMPLES} avalanches in the tail, if half have them",
+        ),
         number("alpha_null_perm_low", "2.5 % quantile over draws"),
         number("alpha_null_perm_high", "97.5 % quantile over draws"),
         Column("status", TEXT, "ok or not_assessable"),
         reason("reason", "the fit is not assessable"),
+        reason(
+            "parameters_reason",
+            "a number is undefined though the fit is assessable, or rests on some draws alone",
+        ),
         *WINDOW_COUNT,
     ),
 )
@@ -242,7 +262,7 @@ T05_CRACKLING_DIAGNOSTICS = TableSchema(
         number("gamma_null_tokens_low", "2.5 % quantile over draws"),
         number("gamma_null_tokens_high", "97.5 % quantile over draws"),
         Column("pass", BOOL, "gamma passes its gates"),
-        reason("reason", "a gate failed or a number is undefined"),
+        reason("reason", "a gate failed, or a number is undefined or rests on some draws alone"),
         *WINDOW_COUNT,
     ),
 )
