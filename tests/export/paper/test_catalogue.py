@@ -466,3 +466,12 @@ def test_loud_tokens_alone_are_no_order_along_tokens():
     """What the permutation of rows rejects, and that of whole tokens does not, is not supported."""
     case = changed(SUMMARY, delta_b_time=0.1, delta_b_time_p_adj=0.01, delta_b_time_p_tokens=0.3)
     assert told("branching_time_tested", case).verdict is Outcome.NOT_SUPPORTED
+
+
+def test_a_null_without_enough_draws_leaves_tails_open_with_its_reason():
+    """Where the fit is ok and its null has no exponent, the column beside the status says why."""
+    ok = {"status": "ok", "reason": None, "alpha_null_perm": None}
+    case = changed(TAILS, **ok, parameters_reason="alpha_null_perm is undefined in 15 of 20 draws")
+    found = told("tails_against_null", case)
+    assert found.verdict is Outcome.NOT_ASSESSABLE
+    assert "undefined in 15 of 20 draws" in found.sentence

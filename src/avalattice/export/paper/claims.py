@@ -101,6 +101,8 @@ class Claim:
     gates: tuple[Gate, ...] = ()
     reason_column: str | None = None
     """Where the source says why a row lacks a number, or fails."""
+    further_reason: str | None = None
+    """Where it says so if that column is silent."""
     empty: str = "there is no such row"
     """The reason if the filter picks none."""
 
@@ -114,11 +116,17 @@ class Claim:
     def columns(self) -> tuple[str, ...]:
         """Every column that it reads, but for those of its filter."""
         gates = (gate.column for gate in self.gates)
-        reason = () if self.reason_column is None else (self.reason_column,)
         few = tuple(name for name in FEW_COLUMNS if name in self.source.columns)
         quoted = (name for name in self.placeholders if name not in QUOTABLE)
         told = (*quoted, *self.noun.told_by)
-        return tuple(dict.fromkeys((*self.comparison.columns, *told, *gates, *reason, *few)))
+        return tuple(
+            dict.fromkeys((*self.comparison.columns, *told, *gates, *self.reason_columns, *few))
+        )
+
+    @property
+    def reason_columns(self) -> tuple[str, ...]:
+        """The columns of reasons, the first to be asked first."""
+        return tuple(filter(None, (self.reason_column, self.further_reason)))
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -214,7 +222,7 @@ def _judged(claim: Claim, row: Row) -> JudgedRow:
 def _reason(claim: Claim, row: Row, closed: Sequence[str], *, is_open: bool) -> str:
     """What the comparison says of a row that it leaves open, else what the source says."""
     why_open = "" if closed else claim.comparison.why_open(row)
-    told = row[claim.reason_column] if claim.reason_column else None
+    told = next((row[name] for name in claim.reason_columns if row[name]), None)
     if why_open or told or not is_open:
         return why_open or one_line(told or "")
     empty = [name for name in claim.comparison.columns if is_undefined(row[name])]
@@ -372,7 +380,7 @@ _COLUMN_WORDS: Final = {
     "scoring": "{} scoring",
 }
 _UNSAID: Final = ("window_set", "signature_id", "adjacency_id")
-_GAINS: Final = ("g", "gain", "gstar", "gstar_base", "gstar_instruct")
+_GAINS: Final = ("g", "gain", str(GCondition.GSTAR), "gstar_base", "gstar_instruct")
 _P_VALUE: Final = re.compile(r"(^|_)p(_|$)")  # ks_p, p_adj, delta_b_time_p_adj
 
 

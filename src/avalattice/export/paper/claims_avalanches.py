@@ -119,6 +119,7 @@ _TAILS: Final = (
         noun=_FITS,
         gates=(_FITTED,),
         reason_column="reason",
+        further_reason="parameters_reason",
     ),
 )
 _SCALING: Final = (
