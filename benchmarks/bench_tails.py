@@ -1,9 +1,10 @@
-"""Tail fit of 300,000 sizes: xmin scan and four families, against powerlaw and igraph.
+"""Tail fit of 300,000 sizes against powerlaw and igraph, and intervals against scipy's bootstrap.
 
 Prints how long each peer takes, in units of the fit measured in the same run, and checks that they
 find the same tail. A peer that is not installed is left out. powerlaw runs with its parameter
 ranges widened; igraph has no rival families, and its time holds the one bootstrap replicate that it
-cannot do without.
+cannot do without. The intervals are those of every number of T01, of 88 conditions and 64 windows
+with 2,000 resamples; scipy is given the same sums per window and asked for one of those numbers.
 
     python benchmarks/bench_tails.py [--samples 300000] [--repeat 3] [--skip powerlaw,igraph]
 """
@@ -17,7 +18,13 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+from scipy import stats
 
+from avalattice.lattice.branching import SUM_NAMES, edge_sums
+from avalattice.lattice.null_sums import null_sums_of_edges
+from avalattice.stats.bootstrap import Resamples
+from avalattice.stats.excess import excess_intervals
+from avalattice.stats.summary import summarise
 from avalattice.stats.tail_laws import (
     Family,
     TailLaw,
@@ -104,6 +111,41 @@ def compare(x: np.ndarray, repeat: int, skip: str) -> None:
         row("igraph, scan", scan, own, f"xmin {found.xmin:.0f}, alpha {found.alpha:.4f}")
 
 
+def intervals(repeat: int, conditions: int = 88, windows: int = 64, reps: int = 2000) -> None:
+    """All intervals of T01, and scipy's of b_time alone."""
+    rng, n_tokens = np.random.default_rng(1337), 64
+    X = rng.random((conditions, windows, 30, n_tokens), dtype=np.float32) < 0.3
+    sums = edge_sums(X)
+    per_window = null_sums_of_edges(sums, n_tokens)
+    resamples = Resamples.draw(windows, reps, rng)
+    d_ff = np.full(30, 1536)
+
+    def ours():
+        summary = summarise(sums, n_tokens=n_tokens, d_ff=d_ff, resamples=resamples)
+        return summary.branching_intervals | excess_intervals(per_window, resamples)
+
+    pairs, ancestors = (SUM_NAMES.index(name) for name in ("time_pairs", "time_ancestors"))
+
+    def scipys():
+        for counted in sums.windows:
+            columns = (counted[:, pairs], counted[:, ancestors])
+            stats.bootstrap(
+                columns,
+                lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
+                n_resamples=reps,
+                paired=True,
+                vectorized=True,
+                method="percentile",
+                rng=1337,
+            )
+
+    own, found = seconds(ours, repeat)
+    peer, _ = seconds(scipys, repeat)
+    print(f"intervals: {conditions} conditions, {windows} windows, {reps} resamples")
+    print(f"  ours: {own:.3f} s here, {len(found) + 1} numbers of each condition")
+    print(f"  scipy.stats.bootstrap    {peer / own:10.1f} × ours, for one number")
+
+
 def main() -> None:
     """Run on every sample."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -116,6 +158,7 @@ def main() -> None:
         x = law.sample(options.samples, np.random.default_rng(1337))
         print(f"{name}: {len(x)} samples, {len(np.unique(x))} different")
         compare(x, options.repeat, options.skip)
+    intervals(options.repeat)
 
 
 if __name__ == "__main__":
