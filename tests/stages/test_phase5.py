@@ -227,6 +227,7 @@ def test_nulls_of_t05_are_drawn_from_streams_of_their_own_name(
     """alpha of permuted rows is that of three rasters, drawn from the condition's own streams."""
     any_tail = SimpleNamespace(TAIL_FIT_MIN_TAIL_SAMPLES=1)  # what the tiny rasters have
     monkeypatch.setattr("avalattice.stats.avalanche_nulls.CONST", any_tail)
+    monkeypatch.setattr("avalattice.stages.s05_analyze.write_figures", lambda *_: None)
     store = RunStore(finished.runs)
     store.remove(store.with_dependents([finished.run("S05").name]))
     finished.pipeline().run(STAGES[StageTag.S05], allow_resume=False)
