@@ -249,8 +249,9 @@ def test_what_has_no_interval_is_named():
     resamples = Resamples.draw(3, 4, np.random.default_rng(1))
     replicates = np.array([1.0, np.nan, 2.0, np.nan])
     assert resamples.why_undefined(replicates) == "2 of 4 replicates are defined"
-    assert no_interval(["chi"]).startswith("no interval of chi: ")
-    assert no_interval([]) == ""
+    nan = np.nan
+    assert no_interval({"chi": 2.0}, {"chi": nan}).startswith("no interval of chi: ")
+    assert no_interval({"chi": 2.0, "b": nan}, {"chi": 1.0, "b": nan}) == ""
 
 
 def test_undefined_chi_has_an_undefined_interval():

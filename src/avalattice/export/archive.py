@@ -129,11 +129,9 @@ def unpacked_folder(folder: Path) -> Unpacked:
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             faults[name] = f"{name}: neither a file nor a folder"
         elif path.is_file():
-            digest, size = hashlib.sha256(), 0
-            for block in file_blocks(path):
-                digest.update(block)
-                size += len(block)
-            files.append(PackedFile(name, digest.hexdigest(), size))
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            files.append(PackedFile(name, digest, path.stat().st_size))
     return Unpacked(tuple(files), faults)
 
 

@@ -147,13 +147,12 @@ def _missing_parameters(tail: WindowTail, null: NullExponent) -> str | None:
     """Why numbers are undefined though the fit is assessable, or what a null's rest on."""
     fit = tail.fit
     said = [f"{family}: {law.reason}" for family, law in fit.fits.items() if law.reason]
-    if math.isnan(tail.alpha_interval.low) and not math.isnan(fit.alpha):
-        said.append(no_interval(["alpha"]))
+    said.append(no_interval({"alpha": fit.alpha}, {"alpha": tail.alpha_interval.low}))
     if math.isnan(fit.ks_p) and not math.isnan(fit.ks):
         said.append(_NO_GOODNESS)
     if null.reason:
         said.append(f"alpha_null_perm is {null.reason}")
-    return "; ".join(said) or None
+    return "; ".join(filter(None, said)) or None
 
 
 def _likelihoods(fit: TailFit) -> dict[str, float]:

@@ -107,13 +107,9 @@ def _differences(found: Transfer, row: ComparedGain) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for column, name in names.items():
         columns |= _with_interval(column, *found.statistics[name].difference(first, second))
-    unsure = [
-        column
-        for column in names
-        if np.isnan(columns[f"{column}_ci_low"]) and not np.isnan(columns[column])
-    ]
+    lows = {column: columns[f"{column}_ci_low"] for column in names}
     missing = (undefined(found.statistics, c) for c in (first, second))
-    said = (next(filter(None, missing), None), no_interval(unsure))
+    said = (next(filter(None, missing), None), no_interval(columns, lows))
     return {**columns, "diff_reason": "; ".join(filter(None, said)) or None}
 
 

@@ -89,13 +89,9 @@ def _exact(report: NullReport) -> dict[str, Any]:
         values |= {f"{x}_{test}_exact": getattr(exact, f"{x}_{test}_exact") for x in ("z", "p")}
     for name in DELTA_NAMES:
         values |= interval_columns(name, report.intervals[name])
-    unsure = [
-        name
-        for name in DELTA_NAMES
-        if np.isnan(report.intervals[name].low) and not np.isnan(values[name])
-    ]
+    lows = {name: report.intervals[name].low for name in DELTA_NAMES}
     said = [*exact.reasons.values(), *_undefined_draws(report, PERMUTED, SHIFTED)]
-    said.append(no_interval(unsure))
+    said.append(no_interval(values, lows))
     return values | {"null_reason": "; ".join(dict.fromkeys(filter(None, said))) or None}
 
 

@@ -99,12 +99,9 @@ def metrics_rows(
     for c, condition in enumerate(conditions):
         ratios = {name: getattr(summary.branching, name)[c] for name in BRANCHING_NAMES}
         undefined = [name for name, value in ratios.items() if np.isnan(value)]
-        unsure = [
-            name
-            for name, interval in summary.branching_intervals.items()
-            if name not in undefined and np.isnan(interval.low[c])
-        ]
-        said = (f"no ancestors: {', '.join(undefined)}" if undefined else "", no_interval(unsure))
+        lows = {name: each.low[c] for name, each in summary.branching_intervals.items()}
+        missing = f"no ancestors: {', '.join(undefined)}" if undefined else ""
+        said = (missing, no_interval(ratios, lows))
         chi = summary.susceptibility.chi[c]
         no_chi = NO_CHI_INTERVAL if summary.without_chi_interval[c] else None
         if np.isnan(chi):

@@ -70,14 +70,9 @@ def measure_ablation(
     of_excess = excess_intervals(per_window, resamples, denominator=denominator)
     chi = summary.chi_interval
     numbers = {name: float(getattr(excess, name)) for name in EXCESS}
-    unsure = [
-        name
-        for name, value in numbers.items()
-        if np.isnan(of_excess[name].low) and not np.isnan(value)
-    ]
     reasons = (
         excess.reason,
-        no_interval(unsure),
+        no_interval(numbers, {name: of_excess[name].low for name in EXCESS}),
         summary.susceptibility.reason,
         NO_CHI_INTERVAL if summary.without_chi_interval[0] else None,
     )

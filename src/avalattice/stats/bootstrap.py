@@ -14,11 +14,12 @@ define, say because all events lie in one window: those that do are no sample of
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
+from numpy.typing import ArrayLike
 
 from avalattice.canon import CONST
 from avalattice.errors import ArrayError
@@ -115,12 +116,18 @@ def percentile_interval(replicates: np.ndarray, *, level: float = LEVEL) -> Inte
     return Interval(np.asarray(ends[0]), np.asarray(ends[1]))
 
 
-def no_interval(names: Sequence[str]) -> str:
-    """That numbers have no interval, and why, in words; empty without names.
+def no_interval(values: Mapping[str, ArrayLike], lows: Mapping[str, ArrayLike]) -> str:
+    """Which numbers are defined and have no interval, and why, in words; empty if none.
 
-    >>> no_interval(["b_time", "b_tot"])
-    'no interval of b_time, b_tot: it needs two windows, and 95% of their resamples to define it'
+    Args:
+        values: the numbers, by name.
+        lows: the lower ends of intervals, by name; what has no entry is not asked.
+
+    >>> no_interval({"b_time": 0.4, "b_tot": 0.9}, {"b_time": math.nan, "b_tot": 0.8})
+    'no interval of b_time: it needs two windows, and 95% of their resamples to define it'
     """
+    undefined = {name: np.isnan(low) & ~np.isnan(values[name]) for name, low in lows.items()}
+    names = [name for name, missing in undefined.items() if np.any(missing)]
     if not names:
         return ""
     needed = f"it needs two windows, and {LEVEL:.0%} of their resamples to define it"

@@ -102,12 +102,8 @@ def paired_excess(
         name: percentile_interval(differences)
         for name, differences in _first_less_mean_of_others(replicates).items()
     }
-    unsure = [
-        name
-        for name, interval in intervals.items()
-        if np.any(np.isnan(interval.low) & ~np.isnan(values[name]))
-    ]
-    said = (_why_undefined(*rasters), no_interval(unsure))
+    lows = {name: interval.low for name, interval in intervals.items()}
+    said = (_why_undefined(*rasters), no_interval(values, lows))
     return PairedExcess(values, intervals, "; ".join(filter(None, said)) or None)
 
 

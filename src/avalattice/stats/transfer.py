@@ -134,13 +134,10 @@ def undefined(found: Mapping[str, Replicated], c: int) -> str | None:
 
 def without_interval(found: Mapping[str, Replicated], c: int) -> str | None:
     """Which statistics of one condition are defined and their intervals are not, and why."""
-    missing = [
-        name
-        for name, statistic in found.items()
-        if np.isnan(statistic.interval_of(c).width) and not np.isnan(statistic.value[c])
-    ]
-    said = [no_interval([name for name in missing if name != "chi"])]
-    said += [NO_CHI_INTERVAL] if "chi" in missing else []
+    values = {name: statistic.value[c] for name, statistic in found.items()}
+    lows = {name: statistic.interval_of(c).low for name, statistic in found.items()}
+    no_chi = no_interval(values, {"chi": lows.pop("chi")})
+    said = (no_interval(values, lows), NO_CHI_INTERVAL if no_chi else "")
     return "; ".join(filter(None, said)) or None
 
 

@@ -8,10 +8,11 @@ import pytest
 
 from avalattice.export.paper import sources
 from avalattice.export.paper.catalogue import catalogue
-from avalattice.export.paper.claims import QUOTABLE, Claim, EvaluatedClaim, evaluate
+from avalattice.export.paper.claims import QUOTABLE, Claim
 from avalattice.export.paper.conditions import CurveRows
 from avalattice.export.paper.markdown import prose
 from avalattice.export.paper.sections import evaluate_all, write_paper
+from avalattice.export.paper.sentences import EvaluatedClaim, evaluate
 from avalattice.stats.signatures import Outcome
 from tests.export.paper.fabricated import (
     ends,

@@ -6,17 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from avalattice.export.paper.claims import (
-    CONDITIONS,
-    Claim,
-    Gate,
-    Noun,
-    cell_words,
-    condition_words,
-    evaluate,
-    without_rows,
-)
+from avalattice.export.paper.cells import cell_words, condition_words
+from avalattice.export.paper.claims import CONDITIONS, Claim, Gate, Noun
 from avalattice.export.paper.comparisons import Above, IntervalIncludes, Within
+from avalattice.export.paper.sentences import evaluate, without_rows
 from avalattice.export.paper.sources import ALL, Source
 from avalattice.stats.signatures import Outcome
 

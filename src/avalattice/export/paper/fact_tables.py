@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from avalattice.export.paper.claims import EvaluatedClaim, value_words
+from avalattice.export.paper.cells import value_words
 from avalattice.export.paper.evidence import ArtifactFacts, DataFacts, ModelFacts, Settings
 from avalattice.export.paper.markdown import UNDEFINED, Markdown, code, number, table
+from avalattice.export.paper.sentences import EvaluatedClaim
 from avalattice.export.paper.summaries import verdict_words
 
 

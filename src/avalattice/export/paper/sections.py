@@ -28,12 +28,7 @@ from avalattice.export.paper.bibliography import (
     cited,
 )
 from avalattice.export.paper.catalogue import catalogue
-from avalattice.export.paper.claims import (
-    EvaluatedClaim,
-    condition_words,
-    evaluate,
-    without_rows,
-)
+from avalattice.export.paper.cells import condition_words
 from avalattice.export.paper.conditions import CurveRows
 from avalattice.export.paper.evidence import ABSENT, Evidence
 from avalattice.export.paper.fact_tables import (
@@ -46,6 +41,7 @@ from avalattice.export.paper.fact_tables import (
 )
 from avalattice.export.paper.figures import CAPTIONS
 from avalattice.export.paper.markdown import Markdown, code, number, prose
+from avalattice.export.paper.sentences import EvaluatedClaim, evaluate, without_rows
 from avalattice.export.paper.sources import GSTAR
 from avalattice.export.paper.summaries import SUMMARIES, verdict_words
 from avalattice.lattice.percolation import PERCOLATION_THRESHOLD

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from avalattice.canon import CONST, GCondition, ModelRole
-from avalattice.export.paper.claims import cell_words, few_words, picks
+from avalattice.export.paper.cells import cell_words
+from avalattice.export.paper.claims import few_words, picks
 from avalattice.export.paper.comparisons import Row
 from avalattice.export.paper.conditions import EVERY, HELD_OUT, Where
 from avalattice.export.paper.markdown import Markdown, interval, table
