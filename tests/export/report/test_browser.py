@@ -5,7 +5,11 @@ Needs Chromium with its driver, and selenium; nothing is downloaded.
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -201,6 +205,23 @@ def _luminance(browser, selector: str, name: str) -> float:
     channels = np.array([float(part) for part in value[4:-1].split(",")]) / 255
     linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("section", ["tables", "pipeline"])
+def test_the_menu_leads_to_what_it_names(show, page, section):
+    """A section stands at the top once its link was followed, with pictures of full size above."""
+    from PIL import Image
+
+    large = io.BytesIO()
+    Image.new("P", (1420, 1000)).save(large, "PNG")
+    source = f"data:image/png;base64,{base64.b64encode(large.getvalue()).decode()}"
+    text, n_pictures = re.subn(r"data:image/png;base64,[^\"]+", source, page)
+    assert n_pictures > 4
+    driver = show(text)
+    driver.find_element("css selector", f"nav a[href='#{section}']").click()
+    time.sleep(0.5)  # what would be moved by pictures that are drawn late
+    place = f"document.getElementById('{section}').getBoundingClientRect().top"
+    assert 0 <= driver.execute_script(f"return {place}") < 100
 
 
 def test_printing_unfolds_everything(shown):
